@@ -1,0 +1,151 @@
+package xds
+
+import (
+	"iter"
+	"maps"
+	"slices"
+)
+
+// Snapshot is the accepted state of everything at one moment. It is immutable: each update makes a new
+// one that shares what did not change. The zero Snapshot is empty.
+type Snapshot struct {
+	types map[string]typed
+	// waited are the references that were waited for long enough: who needs them goes without.
+	waited map[Ref]struct{}
+}
+
+type typed struct {
+	version   string
+	resources map[string]*Resource
+	failures  map[string]*Failure
+}
+
+// Resource returns one accepted resource, or nil.
+func (s *Snapshot) Resource(typeURL, name string) *Resource {
+	return s.types[typeURL].resources[name]
+}
+
+// Version is the version of the last response of this type that was accepted or partly accepted.
+func (s *Snapshot) Version(typeURL string) string { return s.types[typeURL].version }
+
+// Len is the number of accepted resources of a type.
+func (s *Snapshot) Len(typeURL string) int { return len(s.types[typeURL].resources) }
+
+// All ranges over the accepted resources of a type, in no order.
+func (s *Snapshot) All(typeURL string) iter.Seq2[string, *Resource] {
+	return maps.All(s.types[typeURL].resources)
+}
+
+// Sorted lists the accepted resources of a type by name.
+func (s *Snapshot) Sorted(typeURL string) []*Resource {
+	all := slices.Collect(maps.Values(s.types[typeURL].resources))
+	slices.SortFunc(all, func(a, b *Resource) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// Failures ranges over the resources of a type whose last version was rejected.
+func (s *Snapshot) Failures(typeURL string) iter.Seq2[string, *Failure] {
+	return maps.All(s.types[typeURL].failures)
+}
+
+// Warm tells whether r may serve: everything that it refers to is here, and so on down, or has been
+// waited for long enough.
+func (s *Snapshot) Warm(r *Resource) bool {
+	for _, ref := range r.Refs {
+		if _, done := s.waited[ref]; done {
+			continue
+		}
+		to := s.Resource(ref.TypeURL, ref.Name)
+		if to == nil || !s.Warm(to) {
+			return false
+		}
+	}
+	return true
+}
+
+// Waited tells whether ref was given up after its initial_fetch_timeout.
+func (s *Snapshot) Waited(ref Ref) bool {
+	_, ok := s.waited[ref]
+	return ok
+}
+
+// Wants is the union of all references of accepted resources that are not themselves static: what has
+// to be subscribed to. Names that nothing refers to any more are not in it.
+func (s *Snapshot) Wants() map[Ref]struct{} {
+	wants := map[Ref]struct{}{}
+	for _, t := range s.types {
+		for _, r := range t.resources {
+			for _, ref := range r.Refs {
+				if to := s.Resource(ref.TypeURL, ref.Name); to != nil && to.Static {
+					continue
+				}
+				wants[ref] = struct{}{}
+			}
+		}
+	}
+	return wants
+}
+
+// Change is what one response does to one type.
+type Change struct {
+	// Version becomes the type's version.
+	Version string
+	// Put replaces or adds; Remove takes away; Fail records a rejected version, and a Put of the same
+	// name clears that.
+	Put    []*Resource
+	Remove []string
+	Fail   []*Failure
+}
+
+// With returns the snapshot after a change of one type.
+func (s *Snapshot) With(typeURL string, c Change) *Snapshot {
+	to := &Snapshot{types: maps.Clone(s.types), waited: s.waited}
+	if to.types == nil {
+		to.types = map[string]typed{}
+	}
+	t := to.types[typeURL]
+	t.version = c.Version
+	if len(c.Put) > 0 || len(c.Remove) > 0 {
+		t.resources = clone(t.resources)
+		t.failures = clone(t.failures)
+		for _, r := range c.Put {
+			t.resources[r.Name] = r
+			delete(t.failures, r.Name)
+		}
+		for _, name := range c.Remove {
+			delete(t.resources, name)
+			delete(t.failures, name)
+		}
+	}
+	if len(c.Fail) > 0 {
+		t.failures = clone(t.failures)
+		for _, f := range c.Fail {
+			t.failures[f.Name] = f
+		}
+	}
+	to.types[typeURL] = t
+	return to
+}
+
+// WithWaited returns the snapshot after ref was given up, or, with wait, is waited for again.
+func (s *Snapshot) WithWaited(ref Ref, waited bool) *Snapshot {
+	to := &Snapshot{types: s.types, waited: clone(s.waited)}
+	if waited {
+		to.waited[ref] = struct{}{}
+	} else {
+		delete(to.waited, ref)
+	}
+	return to
+}
+
+func clone[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return map[K]V{}
+	}
+	return maps.Clone(m)
+}
