@@ -23,6 +23,12 @@ const (
 	AccessControlRequestMethod
 	AccessControlRequestHeaders
 	AccessControlAllowOrigin
+	AccessControlAllowMethods
+	AccessControlAllowHeaders
+	AccessControlAllowCredentials
+	AccessControlExposeHeaders
+	AccessControlMaxAge
+	Age
 	Authorization
 	CacheControl
 	Connection
@@ -33,15 +39,22 @@ const (
 	Date
 	Etag
 	Expect
+	Expires
 	GrpcAcceptEncoding
 	GrpcMessage
 	GrpcStatus
 	GrpcTimeout
 	HTTP2Settings
+	IfMatch
+	IfNoneMatch
+	IfRange
 	KeepAlive
+	LastModified
 	Location
 	Origin
+	Pragma
 	ProxyConnection
+	ProxyStatus
 	Referer
 	SetCookie
 	Server
@@ -105,8 +118,12 @@ var names = [idCount]string{
 	Status: ":status", Host: "host",
 	Accept: "accept", AcceptEncoding: "accept-encoding",
 	AccessControlRequestMethod: "access-control-request-method", AccessControlRequestHeaders: "access-control-request-headers",
-	AccessControlAllowOrigin: "access-control-allow-origin",
-	Authorization:            "authorization", CacheControl: "cache-control", Connection: "connection",
+	AccessControlAllowOrigin: "access-control-allow-origin", AccessControlAllowMethods: "access-control-allow-methods",
+	AccessControlAllowHeaders: "access-control-allow-headers", AccessControlAllowCredentials: "access-control-allow-credentials",
+	AccessControlExposeHeaders: "access-control-expose-headers", AccessControlMaxAge: "access-control-max-age",
+	Age: "age", Expires: "expires", IfMatch: "if-match", IfNoneMatch: "if-none-match", IfRange: "if-range",
+	LastModified: "last-modified", Pragma: "pragma", ProxyStatus: "proxy-status",
+	Authorization: "authorization", CacheControl: "cache-control", Connection: "connection",
 	ContentEncoding: "content-encoding", ContentLength: "content-length", ContentType: "content-type", Cookie: "cookie",
 	Date: "date", Etag: "etag", Expect: "expect",
 	GrpcAcceptEncoding: "grpc-accept-encoding", GrpcMessage: "grpc-message", GrpcStatus: "grpc-status", GrpcTimeout: "grpc-timeout",
@@ -149,6 +166,37 @@ var names = [idCount]string{
 	XEnvoyPeerMetadata:                 "x-envoy-peer-metadata",
 	XEnvoyPeerMetadataID:               "x-envoy-peer-metadata-id",
 }
+
+// inlineRequest and inlineResponse are the names of which Envoy keeps one line, joining a repeated one by
+// a comma when it is decoded (its inline headers, as seen on the binary).
+var (
+	inlineRequest = set(Accept, AcceptEncoding, AccessControlRequestMethod, AccessControlRequestHeaders, Authorization, CacheControl,
+		Connection, ContentLength, ContentType, Expect, GrpcAcceptEncoding, GrpcTimeout, IfMatch, IfNoneMatch, IfRange, KeepAlive, Origin, Pragma,
+		ProxyConnection, Referer, TE, TransferEncoding, Upgrade, UserAgent, Via, XClientTraceID, XRequestID, XForwardedClientCert,
+		XForwardedFor, XForwardedHost, XForwardedPort, XForwardedProto, XEnvoyAttemptCount, XEnvoyDecoratorOperation,
+		XEnvoyDownstreamServiceCluster, XEnvoyDownstreamServiceNode, XEnvoyExpectedRqTimeoutMs, XEnvoyExternalAddress, XEnvoyForceTrace,
+		XEnvoyHedgeOnPerTryTimeout, XEnvoyInternal, XEnvoyIPTags, XEnvoyMaxRetries, XEnvoyOriginalPath, XEnvoyOriginalHost, XEnvoyRetriableHeaderNames,
+		XEnvoyRetriableStatusCodes, XEnvoyRetryGrpcOn, XEnvoyRetryOn, XEnvoyUpstreamAltStatName, XEnvoyUpstreamRqPerTryTimeoutMs,
+		XEnvoyUpstreamRqTimeoutAltResponse, XEnvoyUpstreamRqTimeoutMs)
+	inlineResponse = set(Age, CacheControl, Connection, ContentLength, ContentType, ContentEncoding, Date, Etag, Server, Vary, Via, Location,
+		XRequestID, GrpcStatus, GrpcMessage, KeepAlive, ProxyConnection, ProxyStatus, TransferEncoding, Upgrade, LastModified, Expires, XEnvoyDegraded,
+		AccessControlAllowOrigin, AccessControlAllowMethods, AccessControlAllowHeaders, AccessControlAllowCredentials,
+		AccessControlExposeHeaders, AccessControlMaxAge, XEnvoyUpstreamCanary, XEnvoyImmediateHealthCheckFail, XEnvoyRatelimited,
+		XEnvoyAttemptCount, XEnvoyDecoratorOperation, XEnvoyUpstreamServiceTime, XEnvoyUpstreamHealthcheckedCluster)
+)
+
+func set(ids ...ID) (s [idCount]bool) {
+	for _, id := range ids {
+		s[id] = true
+	}
+	return s
+}
+
+// InlineRequest tells whether a request has one line of the header at most.
+func (id ID) InlineRequest() bool { return inlineRequest[id] }
+
+// InlineResponse is InlineRequest for responses.
+func (id ID) InlineResponse() bool { return inlineResponse[id] }
 
 // String returns the name, or "" for 0.
 func (id ID) String() string { return names[id] }

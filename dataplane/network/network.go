@@ -67,9 +67,7 @@ type Conn struct {
 
 	onHangup atomic.Pointer[func()]
 	hungUp   atomic.Bool
-	watched  bool
-	watchFD  int32        // guarded by Watcher.mu
-	watchID  int32        // guarded by Watcher.mu
+	watch    *Watch
 	bottom   *net.TCPConn // the socket under whatever wraps it; nil: no TCP
 }
 
@@ -98,9 +96,8 @@ func (c *Conn) OnHangup(f func()) {
 		return
 	}
 	c.onHangup.Store(&f)
-	if !c.watched && c.Watcher != nil {
-		c.watched = true
-		c.Watcher.add(c)
+	if c.watch == nil && c.Watcher != nil && c.bottom != nil {
+		c.watch = c.Watcher.Add(c.bottom, c.hangup)
 	}
 	if c.hungUp.Load() {
 		c.hangup()
@@ -119,9 +116,7 @@ func (c *Conn) hangup() {
 
 // Close closes the connection and takes it off the watcher.
 func (c *Conn) Close() error {
-	if c.watched {
-		c.Watcher.remove(c)
-	}
+	c.watch.Remove()
 	c.Sock.Free()
 	return c.Sock.Conn.Close()
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/pillion-proxy/pillion/dataplane/dptest/race"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -121,6 +123,9 @@ func TestExchangeOfMoreThanTheSocketHolds(t *testing.T) {
 }
 
 func TestExchangeDoesNotAllocate(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector makes pools forget")
+	}
 	client, server := pair(t)
 	var s Sock
 	s.Init(client)

@@ -23,13 +23,16 @@ type Sock struct {
 	err  error
 	send []byte // what Exchange writes first
 	sent int
+	deadline deadline
 	// The callbacks are made once, so that a read allocates nothing.
 	readFn, exchangeFn func(fd uintptr) bool
 }
 
 // Init makes s read c.
 func (s *Sock) Init(c net.Conn) {
-	*s = Sock{Conn: c, size: buffer.Small, Buf: s.Buf}
+	buf := s.Buf
+	*s = Sock{size: buffer.Small}
+	s.Conn, s.Buf = c, buf
 	s.tcp, _ = c.(*net.TCPConn)
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -60,12 +63,17 @@ func (s *Sock) Fill() error {
 	if s.raw == nil {
 		return s.fillWrapped()
 	}
-	s.n, s.err = 0, nil
-	if err := s.raw.Read(s.readFn); err != nil {
-		s.Idle()
-		return err
+	for {
+		s.n, s.err = 0, nil
+		err := s.raw.Read(s.readFn)
+		if err == nil {
+			return s.filled()
+		}
+		if !s.early(err) {
+			s.Idle()
+			return err
+		}
 	}
-	return s.filled()
 }
 
 func (s *Sock) filled() error {
@@ -112,6 +120,9 @@ func (s *Sock) fillWrapped() error {
 	if s.Buf == nil {
 		var first [1]byte
 		n, err := s.Conn.Read(first[:])
+		for n == 0 && s.early(err) {
+			n, err = s.Conn.Read(first[:])
+		}
 		if n == 0 {
 			return eof(err)
 		}
@@ -121,6 +132,9 @@ func (s *Sock) fillWrapped() error {
 	}
 	s.space()
 	n, err := s.Conn.Read(s.Buf.Space())
+	for n == 0 && s.early(err) {
+		n, err = s.Conn.Read(s.Buf.Space())
+	}
 	s.Buf.Wrote(n)
 	if n > 0 {
 		return nil
@@ -144,13 +158,16 @@ var ErrStale = errors.New("connection is stale")
 // nothing anyway after the write, so it is free. It returns how much was written when it fails.
 func (s *Sock) Exchange(p []byte) (written int, err error) {
 	if s.raw == nil {
-		if written, err = s.Conn.Write(p); err != nil {
+		if written, err = s.Write(p); err != nil {
 			return written, err
 		}
 		return written, s.Fill()
 	}
 	s.n, s.err, s.send, s.sent = 0, nil, p, -1
 	err = s.raw.Read(s.exchangeFn)
+	for err != nil && s.early(err) {
+		err = s.raw.Read(s.exchangeFn)
+	}
 	s.send = nil
 	written = max(s.sent, 0)
 	switch {
@@ -162,7 +179,7 @@ func (s *Sock) Exchange(p []byte) (written int, err error) {
 		return written, s.err
 	case written < len(p):
 		// The socket's buffer is full: the rest blocks, like any write.
-		n, err := s.Conn.Write(p[written:])
+		n, err := s.Write(p[written:])
 		if err != nil {
 			return written + n, err
 		}
@@ -212,6 +229,17 @@ func (s *Sock) Idle() {
 func (s *Sock) Free() {
 	buffer.Put(s.Buf)
 	s.Buf = nil
+}
+
+// Write writes all of p, as net.Conn says.
+func (s *Sock) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	for err != nil && s.early(err) {
+		var more int
+		more, err = s.Conn.Write(p[n:])
+		n += more
+	}
+	return n, err
 }
 
 // Read reads what is buffered, then the connection.
@@ -285,4 +313,22 @@ func (p *prefixed) CloseWrite() error {
 		return c.CloseWrite()
 	}
 	return errors.ErrUnsupported
+}
+
+// Stale tells whether the peer has closed an idle connection, or has sent something on it.
+func (s *Sock) Stale() bool {
+	if s.Buffered() > 0 {
+		return true
+	}
+	if s.raw == nil {
+		return false // a layer may have records of its own to read
+	}
+	stale := true
+	err := s.raw.Read(func(fd uintptr) bool {
+		var one [1]byte
+		_, err := syscall.Read(int(fd), one[:])
+		stale = err != syscall.EAGAIN
+		return true
+	})
+	return err != nil || stale
 }

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -9,16 +10,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watcher tells when clients hang up while nobody reads from them: one epoll for EPOLLRDHUP alone, so
-// that it costs nothing while requests come and go. A listener has one a worker.
+// Watcher tells when peers hang up while nobody reads from them: one epoll for EPOLLRDHUP alone, so that
+// it costs nothing while requests come and go. Listeners and upstream pools share one.
 type Watcher struct {
 	ep   *os.File
 	raw  syscall.RawConn
 	done chan struct{}
 
 	mu     sync.Mutex
-	conns  map[int32]*Conn // by fd; guarded by mu
-	nextID int32           // guarded by mu
+	byFD   map[int32]*Watch // guarded by mu
+	nextID int32            // guarded by mu
+}
+
+// Watch is one watched connection.
+type Watch struct {
+	w      *Watcher
+	fd, id int32
+	f      func()
 }
 
 // NewWatcher starts a watcher; Close ends it.
@@ -32,7 +40,7 @@ func NewWatcher() (*Watcher, error) {
 		return nil, fmt.Errorf("hang-up watcher: %w", err)
 	}
 	// The runtime's poller waits for the epoll itself: no thread is blocked in it.
-	w := &Watcher{ep: os.NewFile(uintptr(fd), "epoll"), done: make(chan struct{}), conns: map[int32]*Conn{}}
+	w := &Watcher{ep: os.NewFile(uintptr(fd), "epoll"), done: make(chan struct{}), byFD: map[int32]*Watch{}}
 	if w.raw, err = w.ep.SyscallConn(); err != nil {
 		_ = w.ep.Close()
 		return nil, fmt.Errorf("hang-up watcher: %w", err)
@@ -62,48 +70,58 @@ func (w *Watcher) run() {
 			return
 		}
 		for _, e := range events[:n] {
-			w.mu.Lock()
-			c := w.conns[e.Fd]
-			// A closed and reused fd finds its new connection here, which has its own event to come.
-			if c != nil && c.watchID == e.Pad {
-				delete(w.conns, e.Fd)
-			} else {
-				c = nil
-			}
-			w.mu.Unlock()
-			if c != nil {
-				c.hangup()
+			if watch := w.take(e.Fd, e.Pad); watch != nil {
+				watch.f()
 			}
 		}
 	}
 }
 
-func (w *Watcher) add(c *Conn) {
-	t := c.Socket()
-	if t == nil {
-		c.watched = false
-		return
+// take removes the watch of fd. A closed and reused fd finds its new connection there, which has its
+// own event to come: id tells them apart.
+func (w *Watcher) take(fd, id int32) *Watch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	watch := w.byFD[fd]
+	if watch == nil || watch.id != id {
+		return nil
 	}
+	delete(w.byFD, fd)
+	return watch
+}
+
+// Add has f called, once and on the watcher's goroutine, when the peer of t closes its side or resets.
+// f must be quick. Nil is returned for a closed connection.
+func (w *Watcher) Add(t *net.TCPConn, f func()) *Watch {
 	raw, err := t.SyscallConn()
 	if err != nil {
-		return
+		return nil
 	}
-	_ = raw.Control(func(fd uintptr) {
+	watch := &Watch{w: w, f: f}
+	err = raw.Control(func(fd uintptr) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.nextID++
-		c.watchFD, c.watchID = int32(fd), w.nextID
-		w.conns[c.watchFD] = c
-		e := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT | unix.EPOLLET, Fd: c.watchFD, Pad: c.watchID}
-		_ = w.raw.Control(func(ep uintptr) { err = unix.EpollCtl(int(ep), unix.EPOLL_CTL_ADD, int(fd), &e) })
+		watch.fd, watch.id = int32(fd), w.nextID
+		w.byFD[watch.fd] = watch
+		e := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT | unix.EPOLLET, Fd: watch.fd, Pad: watch.id}
+		_ = w.raw.Control(func(ep uintptr) { _ = unix.EpollCtl(int(ep), unix.EPOLL_CTL_ADD, int(fd), &e) })
 	})
+	if err != nil {
+		return nil
+	}
+	return watch
 }
 
-// remove forgets c; closing the socket takes it off the epoll.
-func (w *Watcher) remove(c *Conn) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.conns[c.watchFD] == c {
-		delete(w.conns, c.watchFD)
+// Remove forgets the connection, before it is closed: closing takes it off the epoll. A call of f that
+// is under way goes on.
+func (h *Watch) Remove() {
+	if h == nil {
+		return
+	}
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	if h.w.byFD[h.fd] == h {
+		delete(h.w.byFD, h.fd)
 	}
 }
