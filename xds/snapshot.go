@@ -16,29 +16,39 @@ type Snapshot struct {
 
 type typed struct {
 	version   string
-	resources map[string]*Resource
+	answered  bool
+	resources table
 	failures  map[string]*Failure
 }
 
 // Resource returns one accepted resource, or nil.
 func (s *Snapshot) Resource(typeURL, name string) *Resource {
-	return s.types[typeURL].resources[name]
+	return s.types[typeURL].resources.get(name)
 }
 
-// Version is the version of the last response of this type that was accepted or partly accepted.
+// Version is the version of the last response of this type that changed something, accepted as a whole
+// or in part: version_info at the head of Envoy's /config_dump.
 func (s *Snapshot) Version(typeURL string) string { return s.types[typeURL].version }
 
+// Answered tells whether whoever was asked for all resources of a type (LDS, CDS) has answered, even
+// with a rejected response, or was waited for long enough, or nobody is asked.
+func (s *Snapshot) Answered(typeURL string) bool { return s.types[typeURL].answered }
+
 // Len is the number of accepted resources of a type.
-func (s *Snapshot) Len(typeURL string) int { return len(s.types[typeURL].resources) }
+func (s *Snapshot) Len(typeURL string) int { return s.types[typeURL].resources.n }
 
 // All ranges over the accepted resources of a type, in no order.
 func (s *Snapshot) All(typeURL string) iter.Seq2[string, *Resource] {
-	return maps.All(s.types[typeURL].resources)
+	return s.types[typeURL].resources.all()
 }
 
 // Sorted lists the accepted resources of a type by name.
 func (s *Snapshot) Sorted(typeURL string) []*Resource {
-	all := slices.Collect(maps.Values(s.types[typeURL].resources))
+	t := s.types[typeURL].resources
+	all := make([]*Resource, 0, t.n)
+	for _, r := range t.all() {
+		all = append(all, r)
+	}
 	slices.SortFunc(all, func(a, b *Resource) int {
 		if a.Name < b.Name {
 			return -1
@@ -46,6 +56,14 @@ func (s *Snapshot) Sorted(typeURL string) []*Resource {
 		return 1
 	})
 	return all
+}
+
+// Diff lists the resources of a type that are not the same, or not there, in an older snapshot, and the
+// names that only that one has. It costs what has changed, more or less.
+func (s *Snapshot) Diff(old *Snapshot, typeURL string) (changed []*Resource, removed []string) {
+	s.types[typeURL].resources.diff(old.types[typeURL].resources,
+		func(r *Resource) { changed = append(changed, r) }, func(name string) { removed = append(removed, name) })
+	return changed, removed
 }
 
 // Failures ranges over the resources of a type whose last version was rejected.
@@ -79,7 +97,7 @@ func (s *Snapshot) Waited(ref Ref) bool {
 func (s *Snapshot) Wants() map[Ref]struct{} {
 	wants := map[Ref]struct{}{}
 	for _, t := range s.types {
-		for _, r := range t.resources {
+		for _, r := range t.resources.all() {
 			for _, ref := range r.Refs {
 				if to := s.Resource(ref.TypeURL, ref.Name); to != nil && to.Static {
 					continue
@@ -104,43 +122,26 @@ type Change struct {
 
 // With returns the snapshot after a change of one type.
 func (s *Snapshot) With(typeURL string, c Change) *Snapshot {
-	to := &Snapshot{types: maps.Clone(s.types), waited: s.waited}
-	if to.types == nil {
-		to.types = map[string]typed{}
+	d := newDraft(s)
+	d.open()
+	for _, r := range c.Put {
+		d.put(typeURL, r)
 	}
-	t := to.types[typeURL]
-	t.version = c.Version
-	if len(c.Put) > 0 || len(c.Remove) > 0 {
-		t.resources = clone(t.resources)
-		t.failures = clone(t.failures)
-		for _, r := range c.Put {
-			t.resources[r.Name] = r
-			delete(t.failures, r.Name)
-		}
-		for _, name := range c.Remove {
-			delete(t.resources, name)
-			delete(t.failures, name)
-		}
+	for _, name := range c.Remove {
+		d.remove(typeURL, name)
 	}
-	if len(c.Fail) > 0 {
-		t.failures = clone(t.failures)
-		for _, f := range c.Fail {
-			t.failures[f.Name] = f
-		}
+	for _, f := range c.Fail {
+		d.fail(typeURL, f)
 	}
-	to.types[typeURL] = t
-	return to
+	d.version(typeURL, c.Version)
+	return d.done()
 }
 
 // WithWaited returns the snapshot after ref was given up, or, with wait, is waited for again.
 func (s *Snapshot) WithWaited(ref Ref, waited bool) *Snapshot {
-	to := &Snapshot{types: s.types, waited: clone(s.waited)}
-	if waited {
-		to.waited[ref] = struct{}{}
-	} else {
-		delete(to.waited, ref)
-	}
-	return to
+	d := newDraft(s)
+	d.wait(ref, waited)
+	return d.done()
 }
 
 func clone[K comparable, V any](m map[K]V) map[K]V {

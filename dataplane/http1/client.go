@@ -320,6 +320,9 @@ func (c *ClientConn) Reusable() bool {
 	return c.final && c.ended && c.body.done && c.body.consume == 0 && !c.Close && c.out.buf == nil && c.sock.Buffered() == 0
 }
 
+// Finished tells whether the request was sent and its response read to the end.
+func (c *ClientConn) Finished() bool { return c.final && c.ended && c.body.done }
+
 // Started tells whether a byte of the response has come.
 func (c *ClientConn) Started() bool { return c.final || c.informational > 0 || c.sock.Buffered() > 0 }
 

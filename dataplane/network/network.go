@@ -65,7 +65,16 @@ type Conn struct {
 	// Watcher tells when the client hangs up; nil: nobody does.
 	Watcher *Watcher
 
+	// FilterTimedOut and FilterClosed are how a listener filter tells that it ended at the deadline, or
+	// with the client's connection.
+	FilterTimedOut, FilterClosed bool
+	// ListenerPort is the port of the socket that accepted the connection; 0: none.
+	ListenerPort uint16
+	// Counted tells that the connection counts in the proxy's limit.
+	Counted bool
+
 	onHangup atomic.Pointer[func()]
+	shutdown atomic.Bool
 	hungUp   atomic.Bool
 	watch    *Watch
 	bottom   *net.TCPConn // the socket under whatever wraps it; nil: no TCP
@@ -83,8 +92,10 @@ func (c *Conn) Socket() *net.TCPConn { return c.bottom }
 // Wrap puts a layer over the connection: reads and writes go through what f returns from now on, and
 // bytes that were peeked but not consumed are read by f's connection first.
 func (c *Conn) Wrap(f func(net.Conn) net.Conn) {
-	inner := c.Sock.detach()
+	inner := c.Sock.below()
 	c.Sock.Init(f(inner))
+	c.Sock.reads.canceled.Store(inner.reads.canceled.Load())
+	c.Sock.writes.canceled.Store(inner.writes.canceled.Load())
 }
 
 // OnHangup has f called, on another goroutine, when the client has closed its side or reset the
@@ -114,6 +125,19 @@ func (c *Conn) hangup() {
 	}
 }
 
+// Shutdown makes the connection's goroutine end it, from any goroutine: reads and writes fail from now
+// on, and who waits for something else is told as of a hang-up.
+func (c *Conn) Shutdown() {
+	c.shutdown.Store(true)
+	c.Cancel()
+	if f := c.onHangup.Swap(nil); f != nil {
+		(*f)()
+	}
+}
+
+// ShutDown tells whether Shutdown was called.
+func (c *Conn) ShutDown() bool { return c.shutdown.Load() }
+
 // Close closes the connection and takes it off the watcher.
 func (c *Conn) Close() error {
 	c.watch.Remove()
@@ -139,7 +163,7 @@ func (c *Conn) CloseDelayed(d time.Duration) error {
 	if t == nil || d <= 0 || c.HungUp() || t.CloseWrite() != nil {
 		return c.Close()
 	}
-	_ = c.Sock.Conn.SetReadDeadline(time.Now().Add(d))
+	_ = c.Sock.Conn.SetReadDeadline(time.Now().Add(d)) // over whatever was set or canceled
 	var drop [2048]byte
 	for {
 		if _, err := c.Sock.Conn.Read(drop[:]); err != nil {

@@ -16,14 +16,14 @@ type Sock struct {
 	// Buf holds what was read and not consumed; nil is nothing.
 	Buf *buffer.Buffer
 
-	tcp  *net.TCPConn    // nil: something wraps the socket
-	raw  syscall.RawConn // nil: no plain socket
-	size int             // bytes of the next buffer
-	n    int             // outcome of tryRead
-	err  error
-	send []byte // what Exchange writes first
-	sent int
-	deadline deadline
+	tcp           *net.TCPConn    // nil: something wraps the socket
+	raw           syscall.RawConn // nil: no plain socket
+	size          int             // bytes of the next buffer
+	n             int             // outcome of tryRead
+	err           error
+	send          []byte // what Exchange writes first
+	sent          int
+	reads, writes deadline
 	// The callbacks are made once, so that a read allocates nothing.
 	readFn, exchangeFn func(fd uintptr) bool
 }
@@ -69,7 +69,7 @@ func (s *Sock) Fill() error {
 		if err == nil {
 			return s.filled()
 		}
-		if !s.early(err) {
+		if !s.early(&s.reads, err) {
 			s.Idle()
 			return err
 		}
@@ -120,7 +120,7 @@ func (s *Sock) fillWrapped() error {
 	if s.Buf == nil {
 		var first [1]byte
 		n, err := s.Conn.Read(first[:])
-		for n == 0 && s.early(err) {
+		for n == 0 && s.early(&s.reads, err) {
 			n, err = s.Conn.Read(first[:])
 		}
 		if n == 0 {
@@ -132,7 +132,7 @@ func (s *Sock) fillWrapped() error {
 	}
 	s.space()
 	n, err := s.Conn.Read(s.Buf.Space())
-	for n == 0 && s.early(err) {
+	for n == 0 && s.early(&s.reads, err) {
 		n, err = s.Conn.Read(s.Buf.Space())
 	}
 	s.Buf.Wrote(n)
@@ -165,7 +165,7 @@ func (s *Sock) Exchange(p []byte) (written int, err error) {
 	}
 	s.n, s.err, s.send, s.sent = 0, nil, p, -1
 	err = s.raw.Read(s.exchangeFn)
-	for err != nil && s.early(err) {
+	for err != nil && s.early(&s.reads, err) {
 		err = s.raw.Read(s.exchangeFn)
 	}
 	s.send = nil
@@ -234,7 +234,7 @@ func (s *Sock) Free() {
 // Write writes all of p, as net.Conn says.
 func (s *Sock) Write(p []byte) (int, error) {
 	n, err := s.Conn.Write(p)
-	for err != nil && s.early(err) {
+	for err != nil && s.early(&s.writes, err) {
 		var more int
 		more, err = s.Conn.Write(p[n:])
 		n += more
@@ -250,7 +250,11 @@ func (s *Sock) Read(p []byte) (int, error) {
 		s.Idle()
 		return n, nil
 	}
-	return s.Conn.Read(p)
+	n, err := s.Conn.Read(p)
+	for n == 0 && s.early(&s.reads, err) {
+		n, err = s.Conn.Read(p)
+	}
+	return n, err
 }
 
 // Peek waits until n bytes are buffered and returns all that are, without consuming them. At the end
@@ -273,43 +277,6 @@ func (s *Sock) Peek(n int) ([]byte, error) {
 // CloseWrite shuts our side of the connection down where the transport can (TCP, Unix, TLS).
 func (s *Sock) CloseWrite() error {
 	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
-
-// detach hands the connection over with its buffered bytes in front, for a layer over it.
-func (s *Sock) detach() net.Conn {
-	if s.Buffered() == 0 {
-		s.Free()
-		return s.Conn
-	}
-	c := &prefixed{Conn: s.Conn, buf: s.Buf}
-	s.Buf = nil
-	return c
-}
-
-// prefixed reads buffered bytes before its connection's.
-type prefixed struct {
-	net.Conn
-	buf *buffer.Buffer // nil once it is read
-}
-
-func (p *prefixed) Read(b []byte) (int, error) {
-	if p.buf == nil {
-		return p.Conn.Read(b)
-	}
-	n := copy(b, p.buf.Bytes())
-	p.buf.Consume(n)
-	if p.buf.Len() == 0 {
-		buffer.Put(p.buf)
-		p.buf = nil
-	}
-	return n, nil
-}
-
-func (p *prefixed) CloseWrite() error {
-	if c, ok := p.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
 	}
 	return errors.ErrUnsupported

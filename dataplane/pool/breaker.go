@@ -94,3 +94,14 @@ func (g *gauge) Add(n int64) { g.n.Add(n) }
 
 // Value is the value, never less than 0.
 func (g *gauge) Value() uint64 { return uint64(max(g.n.Load(), 0)) }
+
+// CanRetry tells whether one more retry may be under way: by the limit, or by the budget, which is a
+// share of the active and pending requests.
+func (b *Breakers) CanRetry() bool {
+	if b.Budget == nil {
+		return b.Retries.CanCreate()
+	}
+	active := float64(b.Requests.Current() + b.Pending.Current())
+	most := max(int64(active*b.Budget.Percent/100), int64(b.Budget.MinConcurrency))
+	return b.Retries.Current() < most
+}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/pillion-proxy/pillion/dataplane/http1"
+	"github.com/pillion-proxy/pillion/dataplane/network"
 	"github.com/pillion-proxy/pillion/dataplane/streaminfo"
 )
 
@@ -34,8 +36,17 @@ type Config struct {
 	MaxResponseHeadersBytes, MaxResponseHeadersCount int
 	HTTP1                                            HTTP1Options
 	HTTP2                                            HTTP2Options
+	// Watcher tells when peers of idle connections hang up; nil: nobody does.
+	Watcher *network.Watcher
 	// PreconnectRatio is per_upstream_preconnect_ratio; 0 is 1.
 	PreconnectRatio float64
+	// MaxDurationJitter lengthens MaxDuration by up to so much of it (max_connection_duration_jitter).
+	MaxDurationJitter float64
+	// HostConnections is per_host_thresholds.max_connections; 0 is no limit.
+	HostConnections uint32
+	// OnIdle, if not nil, may be called when the pool has neither connection nor request left: its holder
+	// forgets it then.
+	OnIdle func()
 }
 
 // HTTP1Options is core.v3.Http1ProtocolOptions as the upstream side uses it.
@@ -45,6 +56,7 @@ type HTTP1Options struct {
 	EnableTrailers       bool
 	AllowChunkedLength   bool
 	SendFullyQualified   bool
+	Stats                *http1.Stats // nil counts nowhere
 }
 
 // HTTP2Options is core.v3.Http2ProtocolOptions, defaults filled in.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/pillion-proxy/pillion/dataplane/streaminfo"
@@ -103,3 +104,5 @@ func (e *Error) String() string {
 	}
 	return s
 }
+
+func itoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }

@@ -34,6 +34,9 @@ type Stream interface {
 	// SendData sends a piece of the body; it blocks while the peer takes no more. p is not kept.
 	SendData(p []byte, end bool) *Error
 	SendTrailers(h *header.Map) *Error
+	// Split sends what was kept back: from now on one goroutine sends while another reads, and each piece
+	// is sent at once. Without it, all is sent by the goroutine that then reads.
+	Split() *Error
 	// ReadHeaders waits for the next response head and parses it into h: informational ones too. end
 	// tells that no body follows. An Error with Reason Stale means that nothing was sent.
 	ReadHeaders(h *header.Map) (end bool, err *Error)
@@ -52,6 +55,8 @@ type Stream interface {
 	// Close ends the stream: its connection goes back to the pool if both sides are done, else it is
 	// reset. The stream may not be used any more.
 	Close()
+	// Bytes adds the stream's counts to b.
+	Bytes(b *streaminfo.Bytes)
 	// Info fills the upstream half of a stream's info: connection, addresses, protocol, TLS.
 	Info(u *streaminfo.Upstream)
 	// Raw turns the stream into a tunnel after a 101 or a 2xx to CONNECT: SendData and Next carry bytes
@@ -71,8 +76,12 @@ type Options struct {
 	FilterState string
 	// Downstream is the downstream connection's ID under connection_pool_per_downstream_connection.
 	Downstream uint64
-	// OriginalSource binds upstream connections to the client's address (original_src).
+	// OriginalSource binds upstream connections to the client's address (original_src): "ADDRESS", or
+	// "ADDRESS,MARK" for SO_MARK.
 	OriginalSource string
+	// Conn is the client's connection where the transport passes it on (PROXY protocol,
+	// internal_upstream): a pool of its own for each. Else nil.
+	Conn *streaminfo.Connection
 }
 
 // Protocol is what a pool speaks.

@@ -3,6 +3,8 @@ package stats
 import (
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -20,6 +22,7 @@ const (
 // desc is what a struct of stats looks like: shared by every group of that struct.
 type desc struct {
 	fields              []field
+	order               []uint16 // of fields, by name
 	cells, hists, texts int
 }
 
@@ -31,10 +34,10 @@ type field struct {
 }
 
 var singleDesc = [...]*desc{
-	KindCounter:     {fields: []field{{kind: KindCounter}}, cells: 1},
-	KindGauge:       {fields: []field{{kind: KindGauge}}, cells: gaugeCells},
-	KindHistogram:   {fields: []field{{kind: KindHistogram}}, hists: 1},
-	KindTextReadout: {fields: []field{{kind: KindTextReadout}}, texts: 1},
+	KindCounter:     {fields: []field{{kind: KindCounter}}, order: []uint16{0}, cells: 1},
+	KindGauge:       {fields: []field{{kind: KindGauge}}, order: []uint16{0}, cells: gaugeCells},
+	KindHistogram:   {fields: []field{{kind: KindHistogram}}, order: []uint16{0}, hists: 1},
+	KindTextReadout: {fields: []field{{kind: KindTextReadout}}, order: []uint16{0}, texts: 1},
 }
 
 // Bind fills the fields of the struct that into points to: Counter, Gauge, Histogram and TextReadout
@@ -46,9 +49,8 @@ func Bind(s *Scope, into any) {
 	if g == nil {
 		return
 	}
-	m := s.store.matcher.Load()
-	for _, f := range g.key.desc.fields {
-		if m != nil && (*m).Excluded(s.prefix+f.name) {
+	for i, f := range g.key.desc.fields {
+		if g.excludes(i) {
 			continue
 		}
 		switch to := v.FieldByIndex(f.path).Addr().Interface().(type) {
@@ -71,7 +73,7 @@ func Declare[T any](s *Scope) { acquire(s, describe(reflect.TypeFor[T]())) }
 func acquire(s *Scope, d *desc) *group {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.acquire(groupKey{s.prefix, d})
+	return s.acquire(groupKey{s.prefix, d}, nil)
 }
 
 // descs caches describe: reflection is paid once a type.
@@ -83,6 +85,10 @@ func describe(t reflect.Type) *desc {
 	}
 	d := &desc{}
 	d.add(t, "", nil)
+	for i := range d.fields {
+		d.order = append(d.order, uint16(i))
+	}
+	slices.SortFunc(d.order, func(a, b uint16) int { return strings.Compare(d.fields[a].name, d.fields[b].name) })
 	got, _ := descs.LoadOrStore(t, d)
 	return got.(*desc)
 }

@@ -30,9 +30,9 @@ const (
 type page [perPage]atomic.Uint32
 
 type shard struct {
-	zero  atomic.Uint64
+	zero  atomic.Uint32
+	dirty atomic.Bool // something was recorded since the last flush
 	pages [decades]atomic.Pointer[page]
-	sum   atomic.Uint64
 }
 
 // histogram is the bins of one histogram, by worker, made on the first record.
@@ -69,16 +69,71 @@ func (h *histogram) record(shards int, w Worker, v uint64) {
 	}
 	if v == 0 {
 		s.zero.Add(1)
+	} else {
+		d, i := bin(v)
+		p := s.pages[d].Load()
+		if p == nil {
+			s.pages[d].CompareAndSwap(nil, new(page))
+			p = s.pages[d].Load()
+		}
+		p[i].Add(1)
+	}
+	// After the count: a flush that clears the mark before this load finds the count.
+	if !s.dirty.Load() {
+		s.dirty.Store(true)
+	}
+}
+
+// merge moves what the workers have recorded since the last flush into interval and adds it to
+// cumulative.
+func (h *histogram) merge(d *dense) {
+	shards := h.shards.Load()
+	if shards == nil {
 		return
 	}
-	d, i := bin(v)
-	p := s.pages[d].Load()
-	if p == nil {
-		s.pages[d].CompareAndSwap(nil, new(page))
-		p = s.pages[d].Load()
+	for i := range *shards {
+		if s := (*shards)[i].Load(); s != nil && s.dirty.Swap(false) {
+			s.drain(d)
+		}
 	}
-	p[i].Add(1)
-	s.sum.Add(v)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.interval.reset()
+	d.moveTo(&h.interval)
+	if h.interval.count > 0 {
+		h.cumulative.add(&h.interval)
+	}
+}
+
+// pending tells whether something waits for the next flush.
+func (h *histogram) pending() bool {
+	shards := h.shards.Load()
+	if shards == nil {
+		return false
+	}
+	for i := range *shards {
+		if s := (*shards)[i].Load(); s != nil && s.dirty.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *shard) drain(d *dense) {
+	if n := s.zero.Swap(0); n != 0 {
+		d.add(0, uint64(n))
+	}
+	for decade := range s.pages {
+		p := s.pages[decade].Load()
+		if p == nil {
+			continue
+		}
+		for i := range p {
+			if p[i].Load() != 0 {
+				d.add(1+decade*perPage+i, uint64(p[i].Swap(0)))
+			}
+		}
+	}
 }
 
 // bin finds the decade and the place in its page of v > 0.

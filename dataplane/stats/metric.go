@@ -9,11 +9,19 @@ type Counter struct {
 }
 
 // Inc adds one.
-func (c *Counter) Inc(w Worker) { c.Add(w, 1) }
-
-// Add adds n.
-func (c *Counter) Add(w Worker, n uint64) {
+func (c *Counter) Inc(w Worker) {
 	if c.g != nil {
+		c.g.cell(w, c.at).Add(1)
+	}
+}
+
+// Add adds n. Adding nothing is enough for the counter to be in use.
+func (c *Counter) Add(w Worker, n uint64) {
+	switch {
+	case c.g == nil:
+	case n == 0:
+		c.g.markUsed(c.at)
+	default:
 		c.g.cell(w, c.at).Add(n)
 	}
 }
@@ -42,9 +50,13 @@ func (g *Gauge) Inc(w Worker) { g.Add(w, 1) }
 // Dec takes one away.
 func (g *Gauge) Dec(w Worker) { g.Sub(w, 1) }
 
-// Add adds n.
+// Add adds n. Adding nothing is enough for the gauge to be in use.
 func (g *Gauge) Add(w Worker, n uint64) {
-	if g.g != nil {
+	switch {
+	case g.g == nil:
+	case n == 0:
+		g.g.markUsed(g.at)
+	default:
 		g.g.cell(w, g.at).Add(n)
 	}
 }

@@ -3,6 +3,8 @@
 package stats
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -15,24 +17,31 @@ type Worker uint16
 type Store struct {
 	shards int // immutable: workers + 1
 
-	mu     sync.Mutex
-	groups map[groupKey]*group // guarded by mu
-	flush  []func()            // guarded by mu
+	mu         sync.Mutex
+	groups     map[groupKey]*group // guarded by mu
+	flush      []func()            // guarded by mu
+	sweep      map[*Scope]struct{} // guarded by mu: the evictable scopes
+	listing    listing             // guarded by mu
+	namespaces []string            // guarded by mu: with their final dot; never written to again
+
+	flushing sync.Mutex
+	dense    dense // guarded by flushing
 
 	matcher atomic.Pointer[Matcher]
+	tagger  atomic.Pointer[Tagger]
+	buckets atomic.Pointer[Buckets]
+	index   atomic.Pointer[index]
 }
 
 // Matcher tells whether a stat may exist: Envoy's stats_config.stats_matcher.
 type Matcher interface{ Excluded(name string) bool }
 
-type groupKey struct {
-	prefix string
-	desc   *desc
-}
-
 // NewStore makes the stats of a proxy with this many workers.
 func NewStore(workers int) *Store {
-	return &Store{shards: max(workers, 1) + 1, groups: map[groupKey]*group{}}
+	s := &Store{shards: max(workers, 1) + 1, groups: map[groupKey]*group{}, sweep: map[*Scope]struct{}{}}
+	s.tagger.Store(DefaultTagger())
+	s.buckets.Store(&Buckets{})
+	return s
 }
 
 // Workers is the number of workers, the main goroutine not counted.
@@ -41,11 +50,64 @@ func (s *Store) Workers() int { return s.shards - 1 }
 // SetMatcher sets stats_matcher; it holds for stats bound from now on.
 func (s *Store) SetMatcher(m Matcher) { s.matcher.Store(&m) }
 
+// SetTagger sets how tags are found in names; without it they are Envoy's default tags.
+func (s *Store) SetTagger(t *Tagger) { s.tagger.Store(t) }
+
+// SetBuckets sets histogram_bucket_settings.
+func (s *Store) SetBuckets(b *Buckets) { s.buckets.Store(b) }
+
+// CustomNamespace makes stats under name + "." appear in Prometheus without it and without "envoy_",
+// as "istiocustom" of istio.stats and "wasmcustom" do once there is such a filter.
+func (s *Store) CustomNamespace(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.namespaces, name+".") {
+		s.namespaces = append(slices.Clip(s.namespaces), name+".")
+		s.listing.version++
+	}
+}
+
 // OnFlush has f called at the start of every flush, for gauges that are read from elsewhere.
 func (s *Store) OnFlush(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flush = append(s.flush, f)
+}
+
+// Flush calls the hooks and makes what histograms have recorded visible: it becomes their last
+// interval, and part of their totals. The owner calls it every stats_flush_interval.
+func (s *Store) Flush() {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	s.mu.Lock()
+	hooks := s.flush
+	s.mu.Unlock()
+	for _, f := range hooks {
+		f()
+	}
+	groups, _ := s.list()
+	for _, g := range groups {
+		hists := g.hists.Load()
+		if hists == nil {
+			continue
+		}
+		for i := range *hists {
+			(*hists)[i].merge(&s.dense)
+		}
+	}
+}
+
+// ResetCounters sets all counters to zero, as POST /reset_counters asks. They stay in use.
+func (s *Store) ResetCounters() {
+	groups, _ := s.list()
+	for _, g := range groups {
+		for _, f := range g.key.desc.fields {
+			if f.kind == KindCounter && g.sum(f.at) != 0 {
+				g.markUsed(f.at)
+				g.reset(f.at)
+			}
+		}
+	}
 }
 
 // Scope is a prefix of stat names with a lifetime: what was bound in it is listed until Close.
@@ -55,19 +117,21 @@ type Scope struct {
 	prefix string // "" or ends with a dot
 
 	mu     sync.Mutex
-	groups []*group // guarded by mu
-	single map[singleKey]any
-	closed bool
+	groups []*group          // guarded by mu
+	single map[singleKey]any // guarded by mu
+	closed bool              // guarded by mu
+	slab   slab
 }
 
 type singleKey struct {
 	kind Kind
-	name string
+	name string // in full
 }
 
-// Scope opens a scope at the root; prefix has no final dot.
+// Scope opens a scope at the root; prefix has no final dot. As in Envoy, colons in it become
+// underscores, for many a prefix is made from an address.
 func (s *Store) Scope(prefix string) *Scope {
-	if prefix != "" {
+	if prefix = sanitize(prefix); prefix != "" {
 		prefix += "."
 	}
 	return &Scope{store: s, prefix: prefix}
@@ -75,6 +139,16 @@ func (s *Store) Scope(prefix string) *Scope {
 
 // Scope opens a scope below this one, with its own lifetime.
 func (s *Scope) Scope(name string) *Scope { return s.store.Scope(s.prefix + name) }
+
+var colons = strings.NewReplacer("://", "_", ":/", "_", ":", "_", "\x00", "_")
+
+func sanitize(prefix string) string {
+	prefix = strings.TrimSuffix(prefix, ".")
+	if strings.ContainsAny(prefix, ":\x00") {
+		return colons.Replace(prefix)
+	}
+	return prefix
+}
 
 // Store is the store that s belongs to.
 func (s *Scope) Store() *Store { return s.store }
@@ -93,43 +167,45 @@ func (s *Scope) Close() {
 	s.closed = true
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
+	delete(s.store.sweep, s)
 	for _, g := range s.groups {
-		if g.refs--; g.refs == 0 {
-			delete(s.store.groups, g.key)
-		}
+		s.store.release(g)
 	}
 	s.groups, s.single = nil, nil
 }
 
 // Counter returns the counter called name below s, made on first use. For configuration time.
 func (s *Scope) Counter(name string) *Counter {
-	return single(s, KindCounter, name, func(g *group) *Counter { return &Counter{g: g} })
+	return single(s, KindCounter, s.prefix+name, nil, func(g *group) *Counter { return &Counter{g: g} })
 }
 
 // Gauge is Counter for a gauge.
 func (s *Scope) Gauge(name string) *Gauge {
-	return single(s, KindGauge, name, func(g *group) *Gauge { return &Gauge{g: g} })
+	return single(s, KindGauge, s.prefix+name, nil, func(g *group) *Gauge { return &Gauge{g: g} })
 }
 
 // Histogram is Counter for a histogram.
 func (s *Scope) Histogram(name string) *Histogram {
-	return single(s, KindHistogram, name, func(g *group) *Histogram { return &Histogram{g: g} })
+	return single(s, KindHistogram, s.prefix+name, nil, func(g *group) *Histogram { return &Histogram{g: g} })
 }
 
 // TextReadout is Counter for a text readout.
 func (s *Scope) TextReadout(name string) *TextReadout {
-	return single(s, KindTextReadout, name, func(g *group) *TextReadout { return &TextReadout{g: g} })
+	return single(s, KindTextReadout, s.prefix+name, nil, func(g *group) *TextReadout { return &TextReadout{g: g} })
 }
 
-func single[T any](s *Scope, kind Kind, name string, make func(*group) *T) *T {
+func single[T any](s *Scope, kind Kind, full string, tagged []uint32, make func(*group) *T) *T {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := singleKey{kind, name}
+	key := singleKey{kind, full}
 	if v, ok := s.single[key]; ok {
 		return v.(*T)
 	}
-	g := s.acquire(groupKey{s.prefix + name, singleDesc[kind]})
+	g := s.acquire(groupKey{full, singleDesc[kind]}, tagged)
 	v := make(g)
+	if g != nil {
+		key.name = g.key.prefix // one copy of the name is enough
+	}
 	if s.single == nil {
 		s.single = map[singleKey]any{}
 	}
@@ -138,17 +214,22 @@ func single[T any](s *Scope, kind Kind, name string, make func(*group) *T) *T {
 }
 
 // acquire finds or makes a group; s.mu is held. Nil is a group whose every stat is excluded.
-func (s *Scope) acquire(key groupKey) *group {
-	if m := s.store.matcher.Load(); m != nil && excludesAll(*m, key) {
-		return nil
-	}
+func (s *Scope) acquire(key groupKey, tagged []uint32) *group {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	g := s.store.groups[key]
 	if g == nil {
-		g = &group{key: key, store: s.store}
+		excluded, all := s.store.excluded(key)
+		if all {
+			return nil
+		}
+		g = &group{key: key, store: s.store, slab: &s.slab}
+		if _, evictable := s.store.sweep[s]; evictable || excluded != nil || tagged != nil {
+			g.rare = &rare{excluded, tagged, unswept}
+		}
 		if !s.closed {
 			s.store.groups[key] = g
+			s.store.listing.added = append(s.store.listing.added, g)
 		}
 	}
 	if !s.closed {
@@ -158,60 +239,24 @@ func (s *Scope) acquire(key groupKey) *group {
 	return g
 }
 
-func excludesAll(m Matcher, key groupKey) bool {
-	for _, f := range key.desc.fields {
-		if !m.Excluded(key.prefix + f.name) {
-			return false
+// release takes one reference off g; s.mu is held.
+func (s *Store) release(g *group) {
+	if g.refs--; g.refs == 0 {
+		delete(s.groups, g.key)
+		s.listing.removed = true
+	}
+}
+
+// excluded lists the fields of a group that may not exist.
+func (s *Store) excluded(key groupKey) (fields []uint16, all bool) {
+	m := s.matcher.Load()
+	if m == nil {
+		return nil, false
+	}
+	for i, f := range key.desc.fields {
+		if (*m).Excluded(key.prefix + f.name) {
+			fields = append(fields, uint16(i))
 		}
 	}
-	return true
-}
-
-// group is the cells of the stats of one struct under one prefix. The cells are made on the first
-// increment, so that a stat that nothing has touched costs its group alone.
-type group struct {
-	key   groupKey
-	store *Store
-	refs  int // guarded by store.mu
-
-	cells atomic.Pointer[[]atomic.Uint64]          // shards × desc.cells, shard-major
-	hists atomic.Pointer[[]histogram]              // desc.hists
-	texts atomic.Pointer[[]atomic.Pointer[string]] // desc.texts
-}
-
-// pad keeps two workers' cells off one cache line.
-const pad = 8
-
-func (g *group) stride() int { return g.key.desc.cells + pad }
-
-func (g *group) cell(w Worker, i uint16) *atomic.Uint64 {
-	cells := g.cells.Load()
-	if cells == nil {
-		made := make([]atomic.Uint64, g.store.shards*g.stride())
-		if !g.cells.CompareAndSwap(nil, &made) {
-			return g.cell(w, i)
-		}
-		cells = &made
-	}
-	return &(*cells)[int(w)*g.stride()+int(i)]
-}
-
-// sum adds up a cell over the shards; 0 if there are none yet.
-func (g *group) sum(i uint16) (n uint64) {
-	cells := g.cells.Load()
-	if cells == nil {
-		return 0
-	}
-	for at := int(i); at < len(*cells); at += g.stride() {
-		n += (*cells)[at].Load()
-	}
-	return n
-}
-
-func (g *group) reset(i uint16) {
-	if cells := g.cells.Load(); cells != nil {
-		for at := int(i); at < len(*cells); at += g.stride() {
-			(*cells)[at].Store(0)
-		}
-	}
+	return fields, len(fields) == len(key.desc.fields)
 }

@@ -58,6 +58,9 @@ type Info struct {
 	Attempts int
 
 	RouteName, VirtualHostName, VirtualClusterName string
+	// RouteResolutions counts how often the route was looked up, RouteResolutionTime how long that took.
+	RouteResolutions    int
+	RouteResolutionTime time.Duration
 	// ClusterName is the cluster's own name; ClusterStatName its alt_stat_name, which
 	// %UPSTREAM_CLUSTER% prints, or the same.
 	ClusterName, ClusterStatName string
@@ -67,6 +70,10 @@ type Info struct {
 	Sampled                      bool
 	HealthCheck                  bool
 	LocalReplyBody               string
+
+	// Remote is the client's address where x-forwarded-for or the like told another one than the
+	// connection's; not valid: the connection's. See DownstreamRemote.
+	Remote netip.AddrPort
 
 	Conn     *Connection
 	Upstream Upstream
@@ -83,8 +90,12 @@ type Info struct {
 	ConnectionID, UniqueID uint64
 }
 
-// Bytes counts one side's bytes on the wire.
-type Bytes struct{ WireSent, WireReceived, HeaderSent, HeaderReceived uint64 }
+// Bytes counts one side's bytes on the wire. The decompressed counts are of headers before HPACK; 0 is
+// the same as the header counts, which it is with HTTP/1.
+type Bytes struct {
+	WireSent, WireReceived, HeaderSent, HeaderReceived uint64
+	DecompressedHeaderSent, DecompressedHeaderReceived uint64
+}
 
 // Connection is what is known of a downstream connection. It is written by the listener, the transport
 // socket and the network filters before the first stream, and is immutable from then on, but for
@@ -99,6 +110,9 @@ type Connection struct {
 	// LocalRestored is set where Local came from the original destination.
 	LocalRestored bool
 	ListenerName  string
+	// FilterChainName and FilterChainMetadata are of the chain that matched.
+	FilterChainName     string
+	FilterChainMetadata Metadata
 
 	// RequestedServerName is the SNI that tls_inspector or the handshake saw; ApplicationProtocols what
 	// was offered by ALPN, or detected by http_inspector; TransportProtocol is "tls" or "raw_buffer".
@@ -117,9 +131,11 @@ type Connection struct {
 
 	// ProxyProtocolTLVs are the TLVs of a PROXY protocol v2 header by type.
 	ProxyProtocolTLVs map[byte][]byte
-	Metadata          Metadata
-	FilterState       FilterState
-	BytesReceived     func() (sent, received uint64) // of the socket; nil: not counted
+	// ProxyProtocolRawTLVs are the same as they were sent: in order, repeated types included.
+	ProxyProtocolRawTLVs []byte
+	Metadata             Metadata
+	FilterState          FilterState
+	BytesReceived        func() (sent, received uint64) // of the socket; nil: not counted
 }
 
 // TLS is what is known of a TLS connection: the peer's certificate and ours.
@@ -130,17 +146,10 @@ type TLS struct {
 	// PeerPresented tells that the peer sent a certificate; PeerValidated that it was verified.
 	PeerPresented, PeerValidated bool
 	Peer, Local                  *Certificate // nil: none
-	PeerChain                    []*Certificate
-}
-
-// Certificate is what operators, XFCC and RBAC ask of a certificate.
-type Certificate struct {
-	Subject, Issuer, Serial                            string // RFC 2253 names, lower-case hexadecimal serial
-	FingerprintSHA1, FingerprintSHA256                 string // lower-case hexadecimal of the DER
-	PEM                                                string // URL-encoded PEM as %DOWNSTREAM_PEER_CERT% prints it
-	ChainPEM                                           string
-	URISANs, DNSSANs, IPSANs, EmailSANs, OtherNameSANs []string
-	NotBefore, NotAfter                                time.Time
+	// PeerChain is what the peer sent, its own certificate first; PeerIssuer the issuer of Peer in the
+	// chain that was verified, nil if none was.
+	PeerChain  []*Certificate
+	PeerIssuer *Certificate
 }
 
 // Upstream is what is known of the upstream side of the current attempt.
@@ -168,6 +177,14 @@ type Upstream struct {
 
 // Now is the time since the stream began, never 0.
 func (i *Info) Now() time.Duration { return max(time.Since(i.Start), 1) }
+
+// DownstreamRemote is the client's address: the one that the request told, or the connection's.
+func (i *Info) DownstreamRemote() netip.AddrPort {
+	if i.Remote.IsValid() || i.Conn == nil {
+		return i.Remote
+	}
+	return i.Conn.Remote
+}
 
 // Set adds response flags.
 func (i *Info) Set(f Flag) { i.Flags |= f }

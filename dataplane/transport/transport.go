@@ -5,9 +5,11 @@ package transport
 import (
 	"context"
 	"net"
+	"time"
 
 	"github.com/pillion-proxy/pillion/dataplane/network"
 	"github.com/pillion-proxy/pillion/dataplane/streaminfo"
+	"github.com/pillion-proxy/pillion/dataplane/transport/proxyproto"
 )
 
 // Downstream is the transport socket of a filter chain.
@@ -37,10 +39,25 @@ type Options struct {
 	// auto_san_validation), ALPN what is offered; empty leaves the configuration's.
 	ServerName string
 	SANs, ALPN []string
+	// ALPNFallback is offered where neither ALPN nor the configuration names a protocol: a pool of
+	// HTTP/1.1 connections offers "http/1.1" then.
+	ALPNFallback []string
 	// Downstream is the client's connection, for PROXY protocol and internal_upstream; nil: none.
 	Downstream *streaminfo.Connection
+	// TLVs are the host's own for PROXY protocol: see HostTLVs.
+	TLVs []proxyproto.TLV
 	// HostMetadata and ClusterMetadata are passed on by internal_upstream.
 	HostMetadata, ClusterMetadata streaminfo.Metadata
 	// FilterState is what is shared with the upstream connection.
 	FilterState []streaminfo.StateObject
 }
+
+// NeedsDownstream tells whether u's connections carry one client's addresses, so that a pool may not
+// share them between clients.
+func NeedsDownstream(u Upstream) bool {
+	p, ok := u.(interface{ PerDownstream() bool })
+	return ok && p.PerDownstream()
+}
+
+// zeroTime is no deadline.
+var zeroTime time.Time
