@@ -1,6 +1,8 @@
 package xds
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -200,32 +202,42 @@ func (t *transaction) finish() {
 	for len(t.touched) > 0 {
 		touched := t.touched
 		t.touched = map[*feed]map[string]bool{}
-		for f, names := range touched {
-			var add, remove []string
-			for name, was := range names {
-				switch w := f.names[name]; {
-				case w.n > 0 && !was:
-					add = append(add, name)
-					t.c.event(Event{Kind: Attempt, TypeURL: f.url, Name: name, Source: f.source, At: t.now})
-				case w.n == 0:
-					delete(f.names, name)
-					if was {
-						remove = append(remove, name)
-						t.drop(f, name)
-					}
-				}
-			}
-			slices.Sort(add)
-			slices.Sort(remove)
-			t.c.subscribe(f, add, remove)
+		// In one order always, so that a control plane sees the same requests each time.
+		for _, f := range slices.SortedFunc(maps.Keys(touched), func(a, b *feed) int {
+			return cmp.Or(cmp.Compare(a.url, b.url), cmp.Compare(a.source, b.source))
+		}) {
+			t.settle(f, touched[f])
 		}
 	}
 	t.c.arm()
 	if t.draft.changed() {
-		t.c.snapshot.Store(t.draft.next)
+		t.c.snapshot.Store(t.draft.done())
 		select {
 		case t.c.dirty <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// settle subscribes to the names of a feed that are wanted now and were not, and the other way round.
+func (t *transaction) settle(f *feed, touched map[string]bool) {
+	var add, remove []string
+	for name, was := range touched {
+		switch w := f.names[name]; {
+		case w.n > 0 && !was:
+			add = append(add, name)
+		case w.n == 0:
+			delete(f.names, name)
+			if was {
+				remove = append(remove, name)
+				t.drop(f, name)
+			}
+		}
+	}
+	slices.Sort(add)
+	slices.Sort(remove)
+	for _, name := range add {
+		t.c.event(Event{Kind: Attempt, TypeURL: f.url, Name: name, Source: f.source, At: t.now})
+	}
+	t.c.subscribe(f, add, remove)
 }

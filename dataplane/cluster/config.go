@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	clusterpb "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corepb "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -66,14 +65,14 @@ type Config struct {
 	Count endpoint.Count
 	// Eager clusters come to life at once: they have names to resolve or hosts to check.
 	Eager bool
-	// StaleAfter is endpoint_stale_after of load_assignment, which counts for EDS alone.
-	refs []xds.Ref
+	refs  []xds.Ref
 	// meaning is a digest of all that connections depend on: hosts and pools survive an update that
 	// leaves it as it was.
 	meaning uint64
+	// outlier, timeouts and sizes tell which stats the cluster has beyond those of all.
+	outlier, timeouts, sizes bool
 	// remaining tells by priority whether the breakers' remaining_* gauges are kept.
 	remaining [2]*Thresholds
-	timeout   time.Duration
 
 	options *Options
 	any     *anypb.Any

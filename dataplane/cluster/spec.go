@@ -35,12 +35,14 @@ type Spec struct {
 	Outlier      *health.Outlier // nil: none
 	// Breakers are the thresholds of the default and of the high priority.
 	Breakers [2]Thresholds
-	// HostConnections is per_host_thresholds.max_connections; 0 is no limit.
-	HostConnections uint32
+	// HostConnections is per_host_thresholds.max_connections of either priority; 0 is no limit.
+	HostConnections [2]uint32
 
-	HTTP       HTTP
-	TCP        TCP
-	Transport  transport.UpstreamConfig
+	HTTP      HTTP
+	TCP       TCP
+	Transport transport.UpstreamConfig
+	// PassesOn tells that Transport passes the client's connection on.
+	PassesOn   bool
 	Matches    []TransportMatch
 	Filters    []FilterConfig
 	Bind       *Bind // nil: the bootstrap's
@@ -129,6 +131,7 @@ type TransportMatch struct {
 	// Match is the values wanted in the host's envoy.transport_socket_match.
 	Match     map[string]string
 	Transport transport.UpstreamConfig
+	PassesOn  bool
 }
 
 // DNS is how names are resolved.
@@ -160,7 +163,6 @@ type Keepalive struct {
 
 // Eyeballs is happy_eyeballs_config.
 type Eyeballs struct {
-	// V4First takes an IPv4 address first; Same the family of the first address, which is the default.
 	Family EyeballsFamily
 	// Count is how many of the first family come before the other's turn.
 	Count int
@@ -169,7 +171,7 @@ type Eyeballs struct {
 // EyeballsFamily is which family of addresses is tried first.
 type EyeballsFamily uint8
 
-// The families.
+// The families. FirstFamily is that of the first address.
 const (
 	FirstFamily EyeballsFamily = iota
 	V4Family

@@ -157,3 +157,30 @@ func compileInternal(p *corepb.EnvoyInternalAddress) (Address, error) {
 		text: "envoy://" + name + "/" + p.GetEndpointId(),
 	}, nil
 }
+
+// Proto writes the address as configuration has it.
+func (a Address) Proto() *corepb.Address {
+	switch a.Kind {
+	case PipeKind:
+		return &corepb.Address{Address: &corepb.Address_Pipe{Pipe: &corepb.Pipe{Path: a.Name}}}
+	case InternalKind:
+		return &corepb.Address{Address: &corepb.Address_EnvoyInternalAddress{EnvoyInternalAddress: &corepb.EnvoyInternalAddress{
+			AddressNameSpecifier: &corepb.EnvoyInternalAddress_ServerListenerName{ServerListenerName: a.Name}, EndpointId: a.EndpointID,
+		}}}
+	case NameKind:
+		return socketProto(a.Name, a.Port)
+	default:
+		return socketProto(a.IP.Addr().String(), a.IP.Port())
+	}
+}
+
+func socketProto(address string, port uint16) *corepb.Address {
+	return &corepb.Address{Address: &corepb.Address_SocketAddress{SocketAddress: &corepb.SocketAddress{
+		Address: address, PortSpecifier: &corepb.SocketAddress_PortValue{PortValue: uint32(port)},
+	}}}
+}
+
+// Proto writes the locality as configuration has it.
+func (l Locality) Proto() *corepb.Locality {
+	return &corepb.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.SubZone}
+}

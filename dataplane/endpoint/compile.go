@@ -30,7 +30,7 @@ func compile(p *endpointpb.ClusterLoadAssignment, resolve resolveFunc) (*Assignm
 	if err := spec.compilePolicy(p.GetPolicy()); err != nil {
 		return nil, err
 	}
-	a := &Assignment{Name: p.GetClusterName()}
+	a := &Assignment{Name: p.GetClusterName(), StaleAfter: p.GetPolicy().GetEndpointStaleAfter().AsDuration()}
 	for _, l := range p.GetEndpoints() {
 		le, err := compileLocality(p, l, resolve)
 		if err != nil {
@@ -48,7 +48,6 @@ func (s *Spec) compilePolicy(p *endpointpb.ClusterLoadAssignment_Policy) error {
 		s.Overprovisioning = f.GetValue()
 	}
 	s.WeightedPriorityHealth = p.GetWeightedPriorityHealth()
-	s.StaleAfter = p.GetEndpointStaleAfter().AsDuration()
 	drops := p.GetDropOverloads()
 	if len(drops) > 1 {
 		return fmt.Errorf("Cluster drop_overloads config has %d categories. Envoy only support one.", len(drops)) //nolint:staticcheck,revive // Envoy's text.
@@ -158,7 +157,7 @@ func (c *Count) add(endpoints []*Endpoint) {
 	for _, e := range endpoints {
 		c.Total++
 		c.MaxWeight = max(c.MaxWeight, e.Weight)
-		switch e.Status.flag() {
+		switch e.Status.Flag() {
 		case 0:
 			c.Healthy++
 		case DegradedEDSHealth:

@@ -23,6 +23,8 @@ type Assignment struct {
 	Name string
 	// Count is what the membership gauges of a cluster show that nothing has touched yet.
 	Count Count
+	// StaleAfter is endpoint_stale_after; 0 never.
+	StaleAfter time.Duration
 
 	any  *anypb.Any // nil: spec is set
 	spec atomic.Pointer[Spec]
@@ -37,8 +39,6 @@ type Spec struct {
 	// Overprovisioning is in percent.
 	Overprovisioning       uint32
 	WeightedPriorityHealth bool
-	// StaleAfter is endpoint_stale_after; 0 never.
-	StaleAfter time.Duration
 	// Drop is nil if no drop_overloads are configured.
 	Drop *Drop
 }
@@ -120,7 +120,7 @@ func decode(a *anypb.Any) (string, *Assignment, error) {
 	if err != nil {
 		return p.GetClusterName(), nil, err
 	}
-	return full.Name, &Assignment{Name: full.Name, Count: full.Count, any: a}, nil
+	return full.Name, &Assignment{Name: full.Name, Count: full.Count, StaleAfter: full.StaleAfter, any: a}, nil
 }
 
 // Compile validates and compiles an assignment whose addresses are literal (EDS, STATIC).
@@ -131,6 +131,13 @@ func Compile(p *endpointpb.ClusterLoadAssignment) (*Assignment, error) {
 // CompileNames compiles an assignment whose addresses may be DNS names (STRICT_DNS, LOGICAL_DNS).
 func CompileNames(p *endpointpb.ClusterLoadAssignment) (*Assignment, error) {
 	return compile(p, CompileName)
+}
+
+// Empty is an assignment without endpoints.
+func Empty(name string) *Assignment {
+	a := &Assignment{Name: name}
+	a.spec.Store(&Spec{Overprovisioning: defaultOverprovisioning})
+	return a
 }
 
 // Spec decodes the whole assignment; later calls return the same.

@@ -95,7 +95,7 @@ func TestDecodedResourceKeepsItsBytesAlone(t *testing.T) {
 		t.Errorf("%+v", v.Count)
 	}
 	s := v.Spec()
-	if s != v.Spec() || s.Overprovisioning != 200 || s.StaleAfter != 3*time.Second || s.Drop.Category != "x" {
+	if s != v.Spec() || s.Overprovisioning != 200 || v.StaleAfter != 3*time.Second || s.Drop.Category != "x" {
 		t.Errorf("%+v", s)
 	}
 	l := s.Localities[0]

@@ -57,8 +57,8 @@ func (f Flag) Degraded() bool { return f&unhealthyFlags == 0 && f&degradedFlags 
 // Excluded tells whether the host is left out where the share of healthy hosts is reckoned.
 func (f Flag) Excluded() bool { return f&excludedFlags != 0 }
 
-// flag is what an EDS status means for a host.
-func (s Status) flag() Flag {
+// Flag is what an EDS status means for a host.
+func (s Status) Flag() Flag {
 	switch s {
 	case Unhealthy, Timeout:
 		return FailedEDSHealth

@@ -18,6 +18,8 @@ type Host struct {
 	Cluster string
 	// Created is when the host came into being. Immutable.
 	Created time.Time
+	// Maker makes the host's pools. Immutable.
+	Maker PoolMaker
 	// Stats are shown by /clusters.
 	Stats pool.HostStats
 
@@ -39,13 +41,16 @@ type Transport struct {
 	// Name is the transport_socket_match's; "default" is the cluster's own.
 	Name   string
 	Socket transport.Upstream
+	// PassesOn tells that it passes the client's connection on (PROXY protocol, internal_upstream), so that
+	// each client needs connections of its own.
+	PassesOn bool
 }
 
-// NewHost makes the host of an endpoint.
-func NewHost(cluster string, e *Endpoint, now time.Time) *Host {
-	h := &Host{Address: e.Address, Cluster: cluster, Created: now}
+// NewHost makes the host of an endpoint. A nil maker makes no pools.
+func NewHost(cluster string, e *Endpoint, maker PoolMaker, now time.Time) *Host {
+	h := &Host{Address: e.Address, Cluster: cluster, Created: now, Maker: maker}
 	h.endpoint.Store(e)
-	h.flags.Store(uint32(e.Status.flag()))
+	h.flags.Store(uint32(e.Status.Flag()))
 	return h
 }
 
@@ -58,7 +63,7 @@ func (h *Host) Update(e *Endpoint) bool {
 	old := h.endpoint.Swap(e)
 	changed := old.Weight != e.Weight || old.Priority != e.Priority || old.Locality != e.Locality ||
 		old.Canary != e.Canary || old.HashKey != e.HashKey || old.Hostname != e.Hostname || !sameMetadata(old.Metadata, e.Metadata)
-	return h.SetFlags(e.Status.flag(), edsFlags) || changed
+	return h.SetFlags(e.Status.Flag(), edsFlags) || changed
 }
 
 // Resolve sets what a host of a logical DNS cluster stands for at present: addresses, best first.
@@ -221,13 +226,13 @@ func (h *Host) Unused() bool { return !h.used.Swap(false) }
 // Load is what the host says of its own load (ORCA).
 func (h *Host) Load() *Load { return &h.load }
 
-// Pool returns the host's pool for o, made by make on first use. It takes no lock once the pool is
-// there.
-func (h *Host) Pool(o pool.Options, make PoolMaker) pool.Pool {
+// Pool returns the host's pool for o, made on first use; nil: max_connection_pools are there. It takes
+// no lock once the pool is there.
+func (h *Host) Pool(o pool.Options) pool.Pool {
 	if p := h.pools.get(o); p != nil {
 		return p
 	}
-	return h.pools.add(h, o, make)
+	return h.pools.add(h, o)
 }
 
 // Pools is the number of pools of the host.
@@ -235,7 +240,7 @@ func (h *Host) Pools() int { return h.pools.len() }
 
 // DropPool forgets the pool for o, which has become idle, or whose downstream connection is gone; its
 // requests finish.
-func (h *Host) DropPool(o pool.Options) { h.pools.drop(o) }
+func (h *Host) DropPool(o pool.Options) { h.pools.drop(h, o) }
 
 // Gone tells whether the host has left its cluster: whoever picked it just before gets a pool whose
 // connections serve one request each.
@@ -252,10 +257,10 @@ func (h *Host) Return() { h.gone.Store(false) }
 
 // Drain lets the requests of all pools finish and closes what is idle. The host may go on to be used:
 // it gets new pools.
-func (h *Host) Drain() { h.pools.end(pool.Pool.Drain) }
+func (h *Host) Drain() { h.pools.end(h, pool.Pool.Drain) }
 
 // Close ends every connection of the host.
-func (h *Host) Close() { h.pools.end(pool.Pool.Close) }
+func (h *Host) Close() { h.pools.end(h, pool.Pool.Close) }
 
 // Fill writes what a stream's info says of the host.
 func (h *Host) Fill(u *streaminfo.Upstream) {

@@ -16,7 +16,7 @@ func host(t *testing.T, i int, change func(*Endpoint)) *Host {
 	if change != nil {
 		change(e)
 	}
-	return NewHost("c", e, time.Now())
+	return NewHost("c", e, nil, time.Now())
 }
 
 func names(hosts []*Host) (out []string) {
@@ -94,6 +94,11 @@ func TestUpdateKeepsEjection(t *testing.T) {
 	if !h.Update(&e) || h.Flags() != FailedOutlierCheck|FailedEDSHealth {
 		t.Error(h.Flags())
 	}
+	heavier := *h.Endpoint()
+	heavier.Weight = 3
+	if !h.Update(&heavier) || h.Update(&heavier) {
+		t.Error("another weight is a change")
+	}
 	e2 := e
 	e2.Status, e2.Weight = Healthy, 5
 	if !h.Update(&e2) || h.Flags() != FailedOutlierCheck || h.Weight() != 5 {
@@ -110,7 +115,12 @@ type fakePool struct {
 func (p *fakePool) Drain() { p.drains++ }
 func (p *fakePool) Close() { p.closes++ }
 
-type maker struct{ made []*fakePool }
+type maker struct {
+	made []*fakePool
+	gone int
+}
+
+func (m *maker) PoolGone(pool.Options) { m.gone++ }
 
 func (m *maker) MakePool(_ *Host, o pool.Options) pool.Pool {
 	p := &fakePool{o: o}
@@ -119,19 +129,20 @@ func (m *maker) MakePool(_ *Host, o pool.Options) pool.Pool {
 }
 
 func TestHostHasOnePoolForEachOptions(t *testing.T) {
-	h, m := host(t, 1, nil), &maker{}
-	a := h.Pool(pool.Options{}, m)
-	b := h.Pool(pool.Options{Protocol: pool.HTTP2, ALPN: "istio"}, m)
-	own := h.Pool(pool.Options{Downstream: 7}, m)
-	if a == b || h.Pool(pool.Options{}, m) != a || h.Pool(pool.Options{Protocol: pool.HTTP2, ALPN: "istio"}, m) != b ||
-		h.Pool(pool.Options{Downstream: 7}, m) != own || h.Pools() != 3 || len(m.made) != 3 {
+	m := &maker{}
+	h := NewHost("c", &Endpoint{Weight: 1}, m, time.Now())
+	a := h.Pool(pool.Options{})
+	b := h.Pool(pool.Options{Protocol: pool.HTTP2, ALPN: "istio"})
+	own := h.Pool(pool.Options{Downstream: 7})
+	if a == b || h.Pool(pool.Options{}) != a || h.Pool(pool.Options{Protocol: pool.HTTP2, ALPN: "istio"}) != b ||
+		h.Pool(pool.Options{Downstream: 7}) != own || h.Pools() != 3 || len(m.made) != 3 {
 		t.Fatal("pools")
 	}
-	if n := testing.AllocsPerRun(100, func() { h.Pool(pool.Options{Protocol: pool.HTTP2, ALPN: "istio"}, m) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { h.Pool(pool.Options{Protocol: pool.HTTP2, ALPN: "istio"}) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	h.DropPool(pool.Options{Downstream: 7})
-	if m.made[2].drains != 1 || h.Pools() != 2 || h.Pool(pool.Options{Downstream: 7}, m) == own {
+	if m.made[2].drains != 1 || h.Pools() != 2 || h.Pool(pool.Options{Downstream: 7}) == own {
 		t.Error("drop")
 	}
 	h.Leave()
@@ -139,9 +150,9 @@ func TestHostHasOnePoolForEachOptions(t *testing.T) {
 		t.Error("leave")
 	}
 	h.Return()
-	h.Pool(pool.Options{}, m)
+	h.Pool(pool.Options{})
 	h.Close()
-	if h.Gone() || m.made[len(m.made)-1].closes != 1 {
+	if h.Gone() || m.made[len(m.made)-1].closes != 1 || m.gone != 5 {
 		t.Error("close")
 	}
 }

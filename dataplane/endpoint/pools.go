@@ -9,7 +9,10 @@ import (
 
 // PoolMaker makes a host's pools.
 type PoolMaker interface {
+	// MakePool returns nil if there may be no more.
 	MakePool(h *Host, o pool.Options) pool.Pool
+	// PoolGone tells that a pool that MakePool made is not in use any more.
+	PoolGone(o pool.Options)
 }
 
 // pools are a host's pools: few, so that a list is searched faster than a map. Those of one client's
@@ -59,13 +62,13 @@ func (p *pools) len() int {
 	return n
 }
 
-func (p *pools) add(h *Host, o pool.Options, maker PoolMaker) pool.Pool {
+func (p *pools) add(h *Host, o pool.Options) pool.Pool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if own(&o) {
 		made := p.own[o]
 		if made == nil {
-			if made = maker.MakePool(h, o); made != nil {
+			if made = h.Maker.MakePool(h, o); made != nil {
 				if p.own == nil {
 					p.own = map[pool.Options]pool.Pool{}
 				}
@@ -77,7 +80,7 @@ func (p *pools) add(h *Host, o pool.Options, maker PoolMaker) pool.Pool {
 	if made := p.get(o); made != nil {
 		return made
 	}
-	made := maker.MakePool(h, o)
+	made := h.Maker.MakePool(h, o)
 	if made == nil {
 		return nil
 	}
@@ -90,9 +93,10 @@ func (p *pools) add(h *Host, o pool.Options, maker PoolMaker) pool.Pool {
 	return made
 }
 
-func (p *pools) drop(o pool.Options) {
+func (p *pools) drop(h *Host, o pool.Options) {
 	if gone := p.take(o); gone != nil {
 		gone.Drain()
+		h.Maker.PoolGone(o)
 	}
 }
 
@@ -121,7 +125,7 @@ func (p *pools) take(o pool.Options) (gone pool.Pool) {
 }
 
 // end takes all pools away and ends each.
-func (p *pools) end(how func(pool.Pool)) {
+func (p *pools) end(h *Host, how func(pool.Pool)) {
 	p.mu.Lock()
 	old := p.list.Swap(nil)
 	mine := p.own
@@ -130,9 +134,11 @@ func (p *pools) end(how func(pool.Pool)) {
 	if old != nil {
 		for _, e := range *old {
 			how(e.pool)
+			h.Maker.PoolGone(e.options)
 		}
 	}
-	for _, e := range mine {
+	for o, e := range mine {
 		how(e)
+		h.Maker.PoolGone(o)
 	}
 }

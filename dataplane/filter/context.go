@@ -14,6 +14,7 @@ import (
 	"github.com/pillion-proxy/pillion/dataplane/secret"
 	"github.com/pillion-proxy/pillion/dataplane/stats"
 	"github.com/pillion-proxy/pillion/dataplane/streaminfo"
+	"github.com/pillion-proxy/pillion/dataplane/workload"
 )
 
 // Server is what every part of the proxy has in common. It lives as long as the process.
@@ -27,12 +28,20 @@ type Server struct {
 	Log      *slog.Logger
 	Node     Node
 	Workers  int
+	// LocalAddress is this machine's own address, for x-forwarded-for.
+	LocalAddress string
 	// DrainTime is --drain-time-s.
 	DrainTime time.Duration
 	// Failing tells whether /healthcheck/fail is in force.
 	Failing func() bool
+	// Subscribed tells where the stats of a subscription go; nil: nobody counts.
+	Subscribed func(typeURL, name string, scope *stats.Scope)
 	// Why takes the record of a failure that the proxy answered for; nil: nobody keeps them.
 	Why func(*Verdict)
+	// Workloads finds the mesh's workloads by address; nil: workload discovery is not configured.
+	Workloads *workload.Index
+
+	singletons singletons
 }
 
 // Node is who we are: the bootstrap's node.
@@ -48,6 +57,8 @@ type Context struct {
 	// "http.PREFIX.".
 	Scope      *stats.Scope
 	StatPrefix string
+	// FilterName is the HTTP filter's name in the configuration: what Route.PerFilter is asked for.
+	FilterName string
 	Listener   ListenerInfo
 
 	closers []func()
@@ -79,6 +90,14 @@ const (
 func (c *Context) Below(prefix string) *Context {
 	d := *c
 	d.closers, d.StatPrefix = nil, prefix
+	c.OnClose(d.Close)
+	return &d
+}
+
+// Named is a context for the HTTP filter of this name. It is closed with c.
+func (c *Context) Named(name string) *Context {
+	d := *c
+	d.closers, d.FilterName = nil, name
 	c.OnClose(d.Close)
 	return &d
 }

@@ -6,6 +6,12 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/pillion-proxy/pillion/dataplane/accesslog"
+	"github.com/pillion-proxy/pillion/dataplane/lb"
+	"github.com/pillion-proxy/pillion/dataplane/route"
+	"github.com/pillion-proxy/pillion/dataplane/runtime"
 )
 
 // Registry is the extensions that a proxy knows. Configurations name them by type; the name of a filter
@@ -15,15 +21,55 @@ type Registry struct {
 	routes    map[string]func(*anypb.Any, Parsers) (Config, error)
 	network   map[string]NetworkExtension
 	listener  map[string]ListenerExtension
+	upstream  map[string]UpstreamExtension
 	httpNames map[string]HTTPExtension // by extension name, for an empty configuration
 	disabled  []string
+
+	// Options is what configurations depend on besides the extensions. It is set before any is parsed.
+	Options Options
+}
+
+// Options is what configurations depend on besides the extensions that there are.
+type Options struct {
+	// Logs are access loggers, their filters, and format commands that are linked from elsewhere.
+	Logs accesslog.Options
+	// Runtime is asked for limits on configurations; nil: they are as by default.
+	Runtime *runtime.Loader
+	// HasCluster tells whether a cluster exists, for validate_clusters; nil: it is not checked.
+	HasCluster func(name string) bool
+}
+
+// Routes are what route configurations are compiled with.
+func (r *Registry) Routes(inline bool) route.Options {
+	logs := r.Logs()
+	return route.Options{
+		PerFilter:        func(name string, a *anypb.Any) (any, error) { return r.PerRoute(name, a) },
+		HasCluster:       r.Options.HasCluster,
+		ValidateClusters: inline,
+		Subset: func(fields map[string]*structpb.Value) any {
+			if c := lb.CompileCriteria(fields); c != nil {
+				return c
+			}
+			return nil
+		},
+		Matcher: logs.Matcher, Formatter: logs.Format,
+	}
+}
+
+// Logs are what access logs, matchers and formats are compiled with.
+func (r *Registry) Logs() accesslog.Options {
+	o := r.Options.Logs
+	if r.Options.Runtime != nil {
+		o.Matcher.MaxProgramSize = uint32(r.Options.Runtime.Uint(runtime.RegexMaxProgramError, uint64(o.Matcher.MaxProgramSize)))
+	}
+	return o
 }
 
 // NewRegistry makes a registry of exactly these extensions. It panics if two claim one type: a mistake
 // in the list.
 func NewRegistry(extensions ...any) *Registry {
 	r := &Registry{http: map[string]HTTPExtension{}, routes: map[string]func(*anypb.Any, Parsers) (Config, error){}, network: map[string]NetworkExtension{},
-		listener: map[string]ListenerExtension{}, httpNames: map[string]HTTPExtension{}}
+		listener: map[string]ListenerExtension{}, upstream: map[string]UpstreamExtension{}, httpNames: map[string]HTTPExtension{}}
 	for _, e := range extensions {
 		switch e := e.(type) {
 		case HTTPExtension:
@@ -35,6 +81,10 @@ func NewRegistry(extensions ...any) *Registry {
 		case ListenerExtension:
 			for _, t := range e.types {
 				claim(r.listener, t, e)
+			}
+		case UpstreamExtension:
+			for _, t := range e.types {
+				claim(r.upstream, t, e)
 			}
 		default:
 			panic(fmt.Sprintf("filter: %T is no extension", e))

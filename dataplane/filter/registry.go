@@ -10,6 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/pillion-proxy/pillion/dataplane/accesslog"
+	"github.com/pillion-proxy/pillion/dataplane/route"
 )
 
 // Config is a parsed configuration: a pure, immutable value.
@@ -48,6 +51,11 @@ type Parsers interface {
 	PerRoute(name string, any *anypb.Any) (Config, error)
 	// Network parses a network filter.
 	Network(name string, any *anypb.Any) (c NetworkConfig, terminal bool, err error)
+	// Routes are what a route configuration is compiled with; inline tells that it stands in a filter's
+	// configuration.
+	Routes(inline bool) route.Options
+	// Logs are what access logs, matchers and formats are compiled with.
+	Logs() accesslog.Options
 }
 
 // HTTPExtension is one HTTP filter.
@@ -186,7 +194,7 @@ func UnpackTo(a *anypb.Any, m proto.Message) error {
 		if err != nil {
 			return err
 		}
-		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(b, m); err != nil {
+		if err := protojson.Unmarshal(b, m); err != nil {
 			return fmt.Errorf("unable to parse TypedStruct as %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
 		}
 	} else if a != nil {

@@ -203,7 +203,7 @@ func (s *Stream) Reset() {
 	s.Request.Body, s.Response.Body, s.Response.Local = nil, nil, false
 	s.Route, s.Conn, s.Manager = nil, nil, nil
 	s.Info.Reset()
-	s.Pick.Reset()
+	s.Pick = lb.Context{}
 	s.IdleTimeout, s.MaxDuration = 0, time.Time{}
 	s.Upgrade, s.Upgraded, s.GRPC, s.Responder = "", false, false, nil
 	s.Stage, s.Because, s.Attempts = "", "", s.Attempts[:0]

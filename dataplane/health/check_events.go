@@ -56,9 +56,9 @@ func (e *events) write(h *endpoint.Host, event *datapb.HealthCheckEvent) {
 		return
 	}
 	l := h.Endpoint().Locality
-	event.HealthCheckerType, event.Host, event.ClusterName = e.kind, addressOf(h.Address), e.cluster
+	event.HealthCheckerType, event.Host, event.ClusterName = e.kind, h.Address.Proto(), e.cluster
 	event.Timestamp = timestamp(time.Now())
-	event.Locality = &corepb.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.SubZone}
+	event.Locality = l.Proto()
 	if m := h.Endpoint().Metadata; m != nil {
 		event.Metadata = &corepb.Metadata{FilterMetadata: m}
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"time"
 
-	corepb "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -49,20 +48,4 @@ func milliseconds(d *durationpb.Duration, def time.Duration) time.Duration {
 		return def
 	}
 	return d.AsDuration().Truncate(time.Millisecond)
-}
-
-// addressOf writes a host's address as configuration has it.
-func addressOf(a endpoint.Address) *corepb.Address {
-	switch a.Kind {
-	case endpoint.PipeKind:
-		return &corepb.Address{Address: &corepb.Address_Pipe{Pipe: &corepb.Pipe{Path: a.Name}}}
-	case endpoint.InternalKind:
-		return &corepb.Address{Address: &corepb.Address_EnvoyInternalAddress{EnvoyInternalAddress: &corepb.EnvoyInternalAddress{
-			AddressNameSpecifier: &corepb.EnvoyInternalAddress_ServerListenerName{ServerListenerName: a.Name}, EndpointId: a.EndpointID,
-		}}}
-	default:
-		return &corepb.Address{Address: &corepb.Address_SocketAddress{SocketAddress: &corepb.SocketAddress{
-			Address: a.IP.Addr().String(), PortSpecifier: &corepb.SocketAddress_PortValue{PortValue: uint32(a.IP.Port())},
-		}}}
-	}
 }

@@ -2,6 +2,7 @@ package health
 
 import (
 	datapb "github.com/envoyproxy/go-control-plane/envoy/data/cluster/v3"
+
 	"github.com/pillion-proxy/pillion/dataplane/stats"
 )
 

@@ -68,7 +68,7 @@ func (l *lockedBuffer) String() string {
 }
 
 func testHost(i byte) *endpoint.Host {
-	return endpoint.NewHost("c", &endpoint.Endpoint{Address: endpoint.IPAddress(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, i}), 80)), Weight: 1}, time.Now())
+	return endpoint.NewHost("c", &endpoint.Endpoint{Address: endpoint.IPAddress(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, i}), 80)), Weight: 1}, nil, time.Now())
 }
 
 // codes reports n responses with a status on a host.
@@ -156,6 +156,10 @@ func TestGatewayFailuresAreNotEnforcedByDefault(t *testing.T) {
 		o.codes(0, 2, 504)
 		o.want(".")
 		if o.stats.DetectedConsecutiveGateway.Value() != 1 {
+			t.Error("detected", o.stats.DetectedConsecutiveGateway.Value())
+		}
+		o.codes(0, 2, 504) // the next bout
+		if o.stats.DetectedConsecutiveGateway.Value() != 2 {
 			t.Error("detected", o.stats.DetectedConsecutiveGateway.Value())
 		}
 		o = newOutlierTest(t, 1, `{"consecutive_5xx":100,"max_ejection_percent":100,"consecutive_gateway_failure":2,"enforcing_consecutive_gateway_failure":100}`)

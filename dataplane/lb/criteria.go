@@ -23,7 +23,7 @@ type Criteria struct {
 }
 
 type criterion struct {
-	key, value string // the value as valueKey writes it
+	key, value string // the value as ValueKey writes it
 }
 
 // fallbackList is the key of a request's list of alternatives.
@@ -54,7 +54,7 @@ func CompileCriteria(fields map[string]*structpb.Value) *Criteria {
 func plainCriteria(fields map[string]*structpb.Value) *Criteria {
 	c := &Criteria{fields: fields, list: make([]criterion, 0, len(fields))}
 	for k, v := range fields {
-		c.list = append(c.list, criterion{k, valueKey(v)})
+		c.list = append(c.list, criterion{k, ValueKey(v)})
 	}
 	slices.SortFunc(c.list, func(a, b criterion) int { return cmp.Compare(a.key, b.key) })
 	return c
@@ -74,8 +74,8 @@ func (c *Criteria) Merge(fields map[string]*structpb.Value) *Criteria {
 	return CompileCriteria(merged)
 }
 
-// valueKey writes a value so that two are the same text if and only if they are equal.
-func valueKey(v *structpb.Value) string { return string(appendValue(nil, v)) }
+// ValueKey writes a value so that two are the same text if and only if they are equal.
+func ValueKey(v *structpb.Value) string { return string(appendValue(nil, v)) }
 
 func appendValue(b []byte, v *structpb.Value) []byte {
 	switch k := v.GetKind().(type) {

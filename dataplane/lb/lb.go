@@ -36,9 +36,11 @@ type Context struct {
 	// Random is the state of the picks' random numbers; 0 is seeded on first use.
 	Random uint64
 	// OverrideHost is an address, "10.0.0.1:80", that a filter (stateful_session) has chosen. With
-	// OverrideStrict nothing else will do.
+	// OverrideStrict nothing else will do: the request is answered by OverrideStatus, or 503 if that is 0,
+	// where the address is none of the cluster's.
 	OverrideHost   string
 	OverrideStrict bool
+	OverrideStatus int
 	// Predicate, if not nil, may turn down a pick up to HostSelectionAttempts times, after which the last
 	// one is taken.
 	Predicate             HostPredicate

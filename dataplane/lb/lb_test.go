@@ -35,7 +35,7 @@ func hostSet(o endpoint.SetOptions, list ...h) *endpoint.HostSet {
 			Address: endpoint.IPAddress(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 80)),
 			Weight:  max(x.weight, 1), Priority: x.priority, Locality: endpoint.Locality{Zone: x.zone},
 		}
-		hosts[i] = endpoint.NewHost("c", e, time.Now())
+		hosts[i] = endpoint.NewHost("c", e, nil, time.Now())
 		hosts[i].SetFlags(x.flags, x.flags)
 		hosts[i].Stats.RqActive.Add(int64(x.active))
 	}
@@ -48,7 +48,7 @@ func setFrom(s *endpoint.Spec, local *endpoint.Locality) *endpoint.HostSet {
 	for _, l := range s.Localities {
 		o.Weights[endpoint.LocalityKey{Priority: l.Priority, Locality: l.Locality}] = l.Weight
 		for _, e := range l.Endpoints {
-			hosts = append(hosts, endpoint.NewHost("c", e, time.Now()))
+			hosts = append(hosts, endpoint.NewHost("c", e, nil, time.Now()))
 		}
 	}
 	return endpoint.NewHostSet(hosts, o)

@@ -147,6 +147,10 @@ func TestZoneAwareRouting(t *testing.T) {
 	if n := e.Stats.ZoneRoutingSampled.Value() + e.Stats.ZoneRoutingCrossZone.Value(); n != 20_000 {
 		t.Error("lb_zone_routing_sampled and _cross_zone", n)
 	}
+	// Only c has room: b has as many hosts as there are proxies.
+	within(t, share(t, e, config(), local(zones(2, 3, 5)...)), .5, 0, .5)
+	// c has twice the room of b.
+	within(t, share(t, e, config(), local(zones(1, 4, 5)...)), .25, .25, .5)
 	c := config()
 	c.Locality.ForceLocal = 2
 	within(t, share(t, e, c, upstream), 1, 0, 0)

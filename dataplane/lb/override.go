@@ -3,8 +3,9 @@ package lb
 import (
 	"strings"
 
-	"github.com/pillion-proxy/pillion/dataplane/endpoint"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/pillion-proxy/pillion/dataplane/endpoint"
 )
 
 // StatusSet is the health statuses in which an override host is taken.
@@ -84,7 +85,7 @@ func (s *Source) find(c *Context) string {
 		if c.Info == nil {
 			return ""
 		}
-		return s.Metadata.find(c.Info.Metadata[s.Metadata.Namespace]).GetStringValue()
+		return s.Metadata.Find(c.Info.Metadata[s.Metadata.Namespace]).GetStringValue()
 	}
 	if c.Headers == nil {
 		return ""
@@ -94,7 +95,7 @@ func (s *Source) find(c *Context) string {
 }
 
 // Find returns the value in a namespace's struct; nil if there is none.
-func (k *MetadataKey) find(s *structpb.Struct) *structpb.Value {
+func (k *MetadataKey) Find(s *structpb.Struct) *structpb.Value {
 	var v *structpb.Value
 	for i, name := range k.Path {
 		if i > 0 {

@@ -5,8 +5,9 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/pillion-proxy/pillion/dataplane/endpoint"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/pillion-proxy/pillion/dataplane/endpoint"
 )
 
 // SubsetFallback is what serves a request that has no subset.
@@ -90,7 +91,7 @@ func newSubset(c *Config, e *Env, set *endpoint.HostSet, old LoadBalancer) *subs
 
 func (s *subset) isDefault(fields map[string]*structpb.Value) bool {
 	for k, want := range s.config.Default {
-		if !slices.Contains(s.values(fields[k]), valueKey(want)) {
+		if !slices.Contains(s.values(fields[k]), ValueKey(want)) {
 			return false
 		}
 	}
@@ -105,11 +106,11 @@ func (s *subset) values(v *structpb.Value) []string {
 	if l, ok := v.GetKind().(*structpb.Value_ListValue); ok && s.config.ListAsAny {
 		out := make([]string, 0, len(l.ListValue.GetValues()))
 		for _, e := range l.ListValue.GetValues() {
-			out = append(out, valueKey(e))
+			out = append(out, ValueKey(e))
 		}
 		return out
 	}
-	return []string{valueKey(v)}
+	return []string{ValueKey(v)}
 }
 
 // place puts h into the subsets that a selector makes of its metadata, and returns how many of them,

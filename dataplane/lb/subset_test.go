@@ -33,7 +33,7 @@ func tagged(t *testing.T, metadata ...string) *endpoint.HostSet {
 			Address: endpoint.IPAddress(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 80)), Weight: 1,
 			Metadata: streaminfo.Metadata{endpoint.LBMetadata: {Fields: fields(t, m)}},
 		}
-		hosts[i] = endpoint.NewHost("c", e, time.Now())
+		hosts[i] = endpoint.NewHost("c", e, nil, time.Now())
 	}
 	return endpoint.NewHostSet(hosts, endpoint.SetOptions{})
 }

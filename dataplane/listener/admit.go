@@ -73,3 +73,10 @@ func (g *globalLimit) leave() { g.active.Add(-1) }
 func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
+
+// Admit counts a connection that is not a listener's, the admin interface's, in the limit of downstream
+// connections, or refuses it.
+func (m *Manager) Admit() bool { return m.global.enter() }
+
+// Dismiss takes a connection that Admit counted out of the limit.
+func (m *Manager) Dismiss() { m.global.leave() }

@@ -41,7 +41,7 @@ func (l *Listener) buildChain(c *Config, cc *ChainConfig) (*chain, error) {
 	}}
 	ch.transport = transport.RawDownstream{}
 	if cc.transport != nil {
-		t, err := cc.transport.Build(l.manager.transport(l.scope))
+		t, err := cc.transport.Build(l.manager.env(l.scope))
 		if err != nil {
 			return nil, fmt.Errorf("filter chain %q: transport socket: %w", cc.Name, err)
 		}

@@ -15,15 +15,12 @@ import (
 	"github.com/pillion-proxy/pillion/dataplane/accesslog"
 	"github.com/pillion-proxy/pillion/dataplane/filter"
 	"github.com/pillion-proxy/pillion/dataplane/streaminfo"
-	"github.com/pillion-proxy/pillion/dataplane/transport"
 	"github.com/pillion-proxy/pillion/xds"
 )
 
 // CompileOptions are what compiling a listener goes by.
 type CompileOptions struct {
-	Registry  *filter.Registry
-	Transport transport.CompileOptions
-	AccessLog accesslog.Options
+	Registry *filter.Registry
 }
 
 // Type is LDS. m may be nil: then nothing is bound before it is applied.
@@ -81,7 +78,7 @@ func Compile(l *listenerpb.Listener, o CompileOptions) (*Config, error) {
 	if err := c.compileChains(l, o); err != nil {
 		return nil, err
 	}
-	logs, err := accesslog.Compile(l.GetAccessLog(), o.AccessLog)
+	logs, err := accesslog.Compile(l.GetAccessLog(), o.Registry.Logs())
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func (c *Config) compileChain(p *listenerpb.FilterChain, o CompileOptions) (*Cha
 		cc.ConnectTimeout = 0
 	}
 	if t := p.GetTransportSocket(); t != nil {
-		if cc.transport, err = transport.CompileDownstream(t, o.Transport); err != nil {
+		if cc.transport, err = transport.CompileDownstream(t); err != nil {
 			return nil, err
 		}
 		c.refs = append(c.refs, cc.transport.Refs()...)

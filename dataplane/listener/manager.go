@@ -12,6 +12,7 @@ import (
 	"github.com/pillion-proxy/pillion/dataplane/filter"
 	"github.com/pillion-proxy/pillion/dataplane/network"
 	"github.com/pillion-proxy/pillion/dataplane/stats"
+	"github.com/pillion-proxy/pillion/dataplane/transport"
 	"github.com/pillion-proxy/pillion/xds"
 )
 
@@ -33,7 +34,7 @@ type Manager struct {
 	failing  atomic.Bool
 	global   globalLimit
 	nextConn atomic.Uint64
-	panics   stats.Counter
+	contexts *transport.Contexts
 	done     chan struct{}
 
 	mu       sync.Mutex
@@ -52,6 +53,8 @@ type Options struct {
 	Drain  DrainOptions
 	// MaxConnections is the overload manager's limit of downstream connections; 0: none.
 	MaxConnections int64
+	// Contexts collects the certificates in use, for /certs.
+	Contexts *transport.Contexts
 }
 
 // NewManager makes a manager without listeners.
@@ -61,7 +64,7 @@ func NewManager(o Options) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{server: o.Server, log: o.Server.Log.With("component", "listener"), watcher: w, drainOptions: o.Drain,
-		listeners: map[string]*Listener{}, applied: map[string]*xds.Resource{}, reserved: map[string]*reservation{}, draining: map[*chain]struct{}{}, done: make(chan struct{})}
+		listeners: map[string]*Listener{}, applied: map[string]*xds.Resource{}, reserved: map[string]*reservation{}, draining: map[*chain]struct{}{}, done: make(chan struct{}), contexts: o.Contexts}
 	m.byAddress.Store(&map[netip.AddrPort]*Listener{})
 	m.global.limit.Store(o.MaxConnections)
 	stats.Bind(o.Server.Stats.Scope("listener_manager"), &m.stats)
@@ -76,6 +79,14 @@ func (m *Manager) Watcher() *network.Watcher { return m.watcher }
 func (m *Manager) Check(current *xds.Snapshot, name string, c *Config) error {
 	if err := conflict(current, name, c); err != nil {
 		return err
+	}
+	for _, ch := range c.Chains() {
+		if ch.transport == nil {
+			continue
+		}
+		if err := ch.transport.Check(current); err != nil {
+			return err
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -272,6 +283,10 @@ func (m *Manager) sleep(d time.Duration) bool {
 	case <-m.done:
 		return false
 	}
+}
+
+func (m *Manager) env(scope *stats.Scope) transport.Env {
+	return transport.Env{Secrets: m.server.Secrets, Scope: scope, Log: m.server.Log, Contexts: m.contexts}
 }
 
 func (m *Manager) panicked(v any, stack []byte) {

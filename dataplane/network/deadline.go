@@ -31,17 +31,17 @@ func (s *Sock) SetReadDeadline(t time.Time) error { return s.set(&s.reads, t) }
 func (s *Sock) SetWriteDeadline(t time.Time) error { return s.set(&s.writes, t) }
 
 func (s *Sock) set(d *deadline, t time.Time) error {
-	if t.IsZero() {
-		d.want.Store(0)
-		if s.raw == nil {
-			return s.put(d, t)
-		}
-		return nil // a timer that fires finds nothing wanted
-	}
 	if s.raw == nil {
 		// A layer such as TLS does not survive a write that failed because a timer fired early: it has a
 		// Sock of its own below it to be lazy. See Layer.
+		if d.canceled.Load() {
+			t = Past
+		}
 		return s.put(d, t)
+	}
+	if t.IsZero() {
+		d.want.Store(0)
+		return nil // a timer that fires finds nothing wanted
 	}
 	want := max(int64(t.Sub(base)), 1)
 	d.want.Store(want)

@@ -68,11 +68,15 @@ type Conn struct {
 	// FilterTimedOut and FilterClosed are how a listener filter tells that it ended at the deadline, or
 	// with the client's connection.
 	FilterTimedOut, FilterClosed bool
+	// Stream is what the terminal filter knows of the connection as a whole: tcp_proxy's stream info; nil:
+	// nothing, or HTTP. It belongs to the connection's goroutine, and stays valid for OnClose.
+	Stream *streaminfo.Info
 	// ListenerPort is the port of the socket that accepted the connection; 0: none.
 	ListenerPort uint16
 	// Counted tells that the connection counts in the proxy's limit.
 	Counted bool
 
+	reports  []report
 	onHangup atomic.Pointer[func()]
 	shutdown atomic.Bool
 	hungUp   atomic.Bool

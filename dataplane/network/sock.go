@@ -299,3 +299,12 @@ func (s *Sock) Stale() bool {
 	})
 	return err != nil || stale
 }
+
+// Consumed drops the *n bytes that were handed out before, and makes *n 0.
+func (s *Sock) Consumed(n *int) {
+	if *n > 0 {
+		s.Consume(*n)
+		s.Idle()
+		*n = 0
+	}
+}

@@ -43,6 +43,12 @@ func (l *Limit) Init(most uint32, open stats.Gauge, remaining *stats.Gauge) {
 	l.show(l.cur.Load())
 }
 
+// SetMax changes the maximum while the limit is in use.
+func (l *Limit) SetMax(most uint32) {
+	l.max.Store(most)
+	l.show(l.cur.Load())
+}
+
 // Max is the maximum in force.
 func (l *Limit) Max() uint32 { return l.max.Load() }
 

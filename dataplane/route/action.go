@@ -7,6 +7,8 @@ import (
 
 	corepb "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routepb "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
+	"github.com/pillion-proxy/pillion/dataplane/matcher"
 )
 
 // Action is a compiled RouteAction, but for where it goes, which is the Route's. It is immutable, and
@@ -68,6 +70,9 @@ type ConnectConfig struct {
 	AllowPost     bool
 }
 
+// earlyDataURL is the only early data policy that Envoy brings.
+const earlyDataURL = "type.googleapis.com/envoy.extensions.early_data.v3.DefaultEarlyDataPolicy"
+
 const defaultTimeout = 15 * time.Second
 
 // inherited is what a route gets from its virtual host and configuration where it does not say itself.
@@ -94,6 +99,9 @@ func (c *compiler) action(p *routepb.RouteAction, m *pathMatch, from inherited) 
 		return nil, unsupported("RouteAction.retry_policy_typed_config")
 	}
 	// early_data_policy is about HTTP/3 and TLS early data, which there are none of here: 425 never comes.
+	if x := p.GetEarlyDataPolicy(); x != nil && x.GetTypedConfig().GetTypeUrl() != earlyDataURL {
+		return nil, matcher.Unregistered(x)
+	}
 	steps := [...]func(*Action, *routepb.RouteAction) error{c.setTimeouts, c.setPolicies, c.setUpgrades}
 	for _, step := range steps {
 		if err := step(a, p); err != nil {

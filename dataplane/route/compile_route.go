@@ -76,6 +76,7 @@ func (h *hostCompiler) forward(r *Route, p *routepb.RouteAction, own mutationPai
 		return err
 	}
 	r.MetadataMatch = compileMetadataMatch(nil, p.GetMetadataMatch())
+	r.Subset = h.o.subset(r.MetadataMatch)
 	switch k := p.GetClusterSpecifier().(type) {
 	case *routepb.RouteAction_Cluster:
 		r.Cluster = k.Cluster

@@ -1,7 +1,9 @@
 package route
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	routepb "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -24,9 +26,12 @@ const defaultDirectBody = 4096
 func (c *compiler) direct(p *routepb.DirectResponseAction) (*DirectResponse, error) {
 	d := &DirectResponse{Status: int(p.GetStatus())}
 	if d.Status < 200 || d.Status >= 600 {
-		return nil, fmt.Errorf("DirectResponseAction.status: value must be inside range [200, 600)")
+		return nil, errors.New("DirectResponseAction.status: value must be inside range [200, 600)")
 	}
 	if p.GetBody() != nil {
+		if err := c.checkBodyFile(p.GetBody().GetFilename()); err != nil {
+			return nil, err
+		}
 		body, err := formatter.ReadDataSource(p.GetBody())
 		if err != nil {
 			return nil, err
@@ -44,6 +49,21 @@ func (c *compiler) direct(p *routepb.DirectResponseAction) (*DirectResponse, err
 		d.Format = f
 	}
 	return d, nil
+}
+
+// checkBodyFile looks at the file before it is read, as Envoy does, with its words.
+func (c *compiler) checkBodyFile(name string) error {
+	if name == "" {
+		return nil
+	}
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("file %s does not exist", name)
+	case info.Mode().IsRegular() && uint64(info.Size()) > c.maxDirectBody:
+		return fmt.Errorf("file %s size is %d bytes; maximum is %d", name, info.Size(), c.maxDirectBody)
+	}
+	return nil
 }
 
 // AppendBody appends the response's body, and tells its content type: "" is the usual one.

@@ -51,17 +51,24 @@ func (h *Handle) Store(t *Table) { h.table.Store(t) }
 
 // Handles are the Handles of RDS by the name of the route configuration. The map is main only; the
 // Handles that it gives out are anyone's.
-type Handles struct{ byName map[string]*Handle }
+type Handles struct {
+	byName map[string]*Handle
+	last   *xds.Snapshot // of the last Apply; nil: none yet
+}
 
 // NewHandles makes an empty set.
 func NewHandles() *Handles { return &Handles{byName: map[string]*Handle{}} }
 
-// Handle returns the Handle of a name, made if need be: its Table comes with an Apply.
+// Handle returns the Handle of a name, made if need be, with the Table of the last Apply. Main only.
 func (s *Handles) Handle(name string) *Handle {
 	h := s.byName[name]
 	if h == nil {
 		h = &Handle{}
 		s.byName[name] = h
+		if s.last != nil {
+			table, _ := Type(Options{}).Get(s.last, name)
+			h.Store(table)
+		}
 	}
 	return h
 }
@@ -69,6 +76,7 @@ func (s *Handles) Handle(name string) *Handle {
 // Apply makes every Handle point to what the snapshot has under its name. Main only.
 func (s *Handles) Apply(snapshot *xds.Snapshot) {
 	t := Type(Options{})
+	s.last = snapshot
 	for name, h := range s.byName {
 		table, _ := t.Get(snapshot, name)
 		if h.Load() != table {

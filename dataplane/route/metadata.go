@@ -72,3 +72,14 @@ func compileMetadataMatch(base []MetadataPair, over *corepb.Metadata) []Metadata
 	slices.SortFunc(out, func(a, b MetadataPair) int { return cmp.Compare(a.Key, b.Key) })
 	return out
 }
+
+func (o Options) subset(pairs []MetadataPair) any {
+	if o.Subset == nil || len(pairs) == 0 {
+		return nil
+	}
+	fields := make(map[string]*structpb.Value, len(pairs))
+	for _, p := range pairs {
+		fields[p.Key] = p.Value
+	}
+	return o.Subset(fields)
+}

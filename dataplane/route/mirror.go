@@ -1,6 +1,7 @@
 package route
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -43,7 +44,7 @@ func (c *compiler) mirror(p *routepb.RouteAction_RequestMirrorPolicy) (*MirrorPo
 	cluster, name := p.GetCluster(), p.GetClusterHeader()
 	switch {
 	case cluster == "" && name == "":
-		return nil, fmt.Errorf("Exactly one of cluster or cluster_header in request mirror policy need to be specified")
+		return nil, errors.New("Exactly one of cluster or cluster_header in request mirror policy need to be specified")
 	case cluster != "" && name != "":
 		return nil, fmt.Errorf("Only one of cluster '%s' or cluster_header '%s' in request mirror policy can be specified", cluster, name)
 	}
@@ -116,7 +117,7 @@ func (o Options) MutationList(ps []*mutationpb.HeaderMutation, request bool) (Mu
 				return nil, err
 			}
 		default:
-			return nil, fmt.Errorf(`HeaderMutation: field: "action", reason: is required`)
+			return nil, errors.New(`HeaderMutation: field: "action", reason: is required`)
 		}
 		list = append(list, m)
 	}

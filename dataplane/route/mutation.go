@@ -172,12 +172,16 @@ func (a *headerAdd) set(h *header.Map, value string) {
 
 func (a *headerAdd) append(h *header.Map, value string) {
 	if a.joined {
-		if old, has := h.Joined(a.name); has {
+		if old, has := h.Joined(a.name); has && old != "" {
+			if value == "" {
+				return
+			}
 			to := h.Grow(len(old) + 1 + len(value))[:0]
 			to = append(append(append(to, old...), ','), value...)
-			h.Set(a.name, header.Borrow(to))
-			return
+			value = header.Borrow(to)
 		}
+		h.Set(a.name, value)
+		return
 	}
 	h.AddField(header.Field{Name: a.name, Value: value, ID: a.id})
 }

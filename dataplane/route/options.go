@@ -2,6 +2,7 @@ package route
 
 import (
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pillion-proxy/pillion/dataplane/formatter"
 	"github.com/pillion-proxy/pillion/dataplane/matcher"
@@ -18,6 +19,9 @@ type Options struct {
 	// ValidateClusters is what validate_clusters is by default: true for an inline route_config, false
 	// for RDS.
 	ValidateClusters bool
+	// Subset makes of a route's metadata_match, merged with its weighted cluster's, what the load balancer
+	// goes by: it becomes Route.Subset. Nil: nothing.
+	Subset func(fields map[string]*structpb.Value) any
 	// Matcher and Formatter are for the matchers and the formats of the configuration.
 	Matcher   matcher.Options
 	Formatter formatter.Options

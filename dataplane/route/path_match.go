@@ -86,7 +86,8 @@ func (m *pathMatch) matches(path string, h *header.Map) bool {
 	case pathRegex:
 		return m.regex.Match(path)
 	default:
-		return m.template.Match(path)
+		// Templates see path parameters even where those are ignored.
+		return m.template.Match(matcher.PathOnly(h.Path))
 	}
 }
 

@@ -131,7 +131,7 @@ func (m *pathMatch) rewritten(path string) (int, bool) {
 // suppress is set. Of a redirect path_rewrite is not meant here: it makes the location alone.
 func (r *Route) RewritePath(h *header.Map, i *streaminfo.Info, suppress bool) {
 	w := r.pathRewrite()
-	if w == nil || w.none() || r.Kind == Redirect && w.format != nil {
+	if h.Path == "" || w == nil || w.none() || r.Kind == Redirect && w.format != nil {
 		return
 	}
 	to := w.apply(&r.match, h, i)

@@ -69,7 +69,7 @@ func (r *Route) Location(h *header.Map, i *streaminfo.Info) string {
 		return ""
 	}
 	if r.Kind == TLSRedirect {
-		return location(h, "https", h.Authority, "", h.Path)
+		return location(h, "https", tlsHost(h.Authority), "", h.Path)
 	}
 	a := &noRedirect
 	if r.Kind == Redirect {
@@ -138,6 +138,16 @@ func redirectHost(h *header.Map, scheme, port string) string {
 	was := h.Value(header.XForwardedProto)
 	if port != "" || scheme != was && (was == "https" && host[end:] == ":443" || was == "http" && host[end:] == ":80") {
 		return host[:end]
+	}
+	return host
+}
+
+// tlsHost leaves the default ports out, but for IPv6 addresses, as Envoy does.
+func tlsHost(host string) string {
+	for _, port := range [...]string{":80", ":443"} {
+		if name, ok := strings.CutSuffix(host, port); ok && !strings.HasPrefix(host, "[") {
+			return name
+		}
 	}
 	return host
 }

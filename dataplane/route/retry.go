@@ -86,6 +86,8 @@ type RetryPolicy struct {
 	OmitMetadata              [][]MetadataPair
 	// HostSelectionAttempts is how often a host may be turned down, 1 by default.
 	HostSelectionAttempts int
+	// RefreshCluster asks for ClusterName anew before each retry.
+	RefreshCluster bool
 	// PreviousPriorities is the update_frequency of that priority plugin; 0: none.
 	PreviousPriorities int
 
@@ -106,7 +108,7 @@ type ResetHeader struct {
 const resetMaxInterval = 300 * time.Second
 
 func (o Options) retryPolicy(p *routepb.RetryPolicy) (*RetryPolicy, error) {
-	r := &RetryPolicy{NumRetries: 1, StatusCodes: p.GetRetriableStatusCodes(), HostSelectionAttempts: 1}
+	r := &RetryPolicy{NumRetries: 1, StatusCodes: p.GetRetriableStatusCodes(), HostSelectionAttempts: 1, RefreshCluster: p.GetRefreshClusterOnRetry()}
 	// Unknown conditions are no error in Envoy.
 	http, _ := ParseRetryOn(p.GetRetryOn())
 	grpc, _ := ParseRetryGRPCOn(p.GetRetryOn())
@@ -133,7 +135,6 @@ func (o Options) retryPolicy(p *routepb.RetryPolicy) (*RetryPolicy, error) {
 	if len(p.GetRetryOptionsPredicates()) > 0 {
 		return nil, matcher.Unregistered(p.GetRetryOptionsPredicates()[0]) // Envoy brings none
 	}
-	// refresh_cluster_on_retry matters to cluster specifier plugins alone.
 	if err := r.setPlugins(p); err != nil {
 		return nil, err
 	}

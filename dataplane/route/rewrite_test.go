@@ -229,9 +229,9 @@ func TestRequireTLS(t *testing.T) {
 		lines   []string
 		want    string // a location; "" is the route, "-" none
 	}{
-		{"ALL", []string{"x-forwarded-proto: http"}, "https://w:80/a?b"}, {"ALL", []string{"x-forwarded-proto: https"}, ""}, {"ALL", nil, "-"},
-		{"ALL", []string{"x-forwarded-proto: http", "x-envoy-internal: true"}, "https://w:80/a?b"},
-		{"EXTERNAL_ONLY", []string{"x-forwarded-proto: http"}, "https://w:80/a?b"}, {"EXTERNAL_ONLY", []string{"x-forwarded-proto: http", "x-envoy-internal: true"}, ""},
+		{"ALL", []string{"x-forwarded-proto: http"}, "https://w/a?b"}, {"ALL", []string{"x-forwarded-proto: https"}, ""}, {"ALL", nil, "-"},
+		{"ALL", []string{"x-forwarded-proto: http", "x-envoy-internal: true"}, "https://w/a?b"},
+		{"EXTERNAL_ONLY", []string{"x-forwarded-proto: http"}, "https://w/a?b"}, {"EXTERNAL_ONLY", []string{"x-forwarded-proto: http", "x-envoy-internal: true"}, ""},
 		{"NONE", nil, ""},
 	} {
 		table := tableOf(t, "virtual_hosts:\n- {name: v, domains: ['*'], require_tls: "+c.require+", routes: [{match: {prefix: /}, route: {cluster: a}}]}")

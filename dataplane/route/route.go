@@ -40,6 +40,8 @@ type Route struct {
 	Cluster, ClusterHeader string
 	// MetadataMatch is what the hosts' metadata must be, for subset load balancing, sorted by key.
 	MetadataMatch []MetadataPair
+	// Subset is what Options.Subset made of MetadataMatch; nil: nothing to match.
+	Subset any
 	// Action is never nil: of what does not forward it is the defaults.
 	*Action
 	Redirect *RedirectAction

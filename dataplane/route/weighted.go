@@ -72,6 +72,7 @@ func (h *hostCompiler) variant(r *Route, p *routepb.WeightedCluster_ClusterWeigh
 	v := *r
 	v.Cluster, v.ClusterHeader = p.GetName(), lowerString(p.GetClusterHeader())
 	v.MetadataMatch = compileMetadataMatch(r.MetadataMatch, p.GetMetadataMatch())
+	v.Subset = h.o.subset(v.MetadataMatch)
 	variant, err := h.ownMutations(p)
 	if err != nil {
 		return nil, err

@@ -139,7 +139,7 @@ func bundleOf(key bundleKey, path string, certs []*x509.Certificate) *Bundle {
 	for _, c := range certs {
 		if !contains(b.Certificates, c) {
 			b.Certificates = append(b.Certificates, c)
-			b.Pool.AddCert(c)
+			b.Pool.AddCert(b.timeless(c))
 		}
 	}
 	return b

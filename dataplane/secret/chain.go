@@ -58,23 +58,24 @@ func (b *Bundle) build(r *Request) ([][]*x509.Certificate, *VerifyError) {
 	if len(r.Certificates) > 1 {
 		o.Intermediates = x509.NewCertPool()
 		for _, c := range r.Certificates[1:] {
-			o.Intermediates.AddCert(c)
+			o.Intermediates.AddCert(b.timeless(c))
 		}
 	}
-	chains, err := r.Certificates[0].Verify(o)
-	if err != nil && b.key.allowExpired {
-		// Validity does not count: try moments at which one of the certificates was valid.
-		for _, c := range append(r.Certificates[:len(r.Certificates):len(r.Certificates)], b.Certificates...) {
-			o.CurrentTime = c.NotAfter
-			if chains, err = r.Certificates[0].Verify(o); err == nil {
-				break
-			}
-		}
-	}
+	chains, err := b.timeless(r.Certificates[0]).Verify(o)
 	if err != nil {
 		return nil, b.explain(err, r)
 	}
 	return chains, nil
+}
+
+// timeless is c, valid at any time if allow_expired_certificate says so: crypto/x509 has no such wish.
+func (b *Bundle) timeless(c *x509.Certificate) *x509.Certificate {
+	if !b.key.allowExpired {
+		return c
+	}
+	always := *c
+	always.NotBefore, always.NotAfter = time.Time{}, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+	return &always
 }
 
 // accept holds a chain to what crypto/x509 does not know of: purposes as BoringSSL reads them, the
@@ -103,7 +104,8 @@ func (b *Bundle) accept(chain []*x509.Certificate, r *Request) (*Chain, *VerifyE
 	if until.IsZero() {
 		until = r.Now.Add(24 * time.Hour)
 	}
-	out := &Chain{Leaf: streaminfo.NewCertificate(chain[0]), until: until}
+	// A chain may be of timeless copies: the certificate that is shown is the peer's own.
+	out := &Chain{Leaf: streaminfo.NewCertificate(r.Certificates[0]), until: until}
 	if len(chain) > 1 {
 		out.Issuer = streaminfo.NewCertificate(chain[1])
 	}

@@ -79,7 +79,11 @@ func Invalid(err error) error {
 			parts[i] = kind + "ValidationError." + rest
 		}
 	}
-	return errors.New("Proto constraint validation failed (" + strings.Join(parts, " | caused by ") + ")")
+	text := strings.Join(parts, " | caused by ")
+	if strings.HasSuffix(text, " runes") {
+		text = strings.TrimSuffix(text, " runes") + " characters"
+	}
+	return errors.New("Proto constraint validation failed (" + text + ")")
 }
 
 // Ref is what an SdsSecretConfig refers to. Without sds_config that is a static secret of the bootstrap

@@ -116,7 +116,12 @@ func certificateWatches(c *tlspb.TlsCertificate) []watch {
 }
 
 func validationWatches(c *tlspb.CertificateValidationContext) []watch {
-	return fileWatches(c.GetWatchedDirectory(), c.GetTrustedCa(), c.GetCrl())
+	w := fileWatches(c.GetWatchedDirectory(), c.GetTrustedCa(), c.GetCrl())
+	m := &tlspb.SPIFFECertValidatorConfig{}
+	if a := c.GetCustomValidatorConfig().GetTypedConfig(); a != nil && a.UnmarshalTo(m) == nil {
+		w = append(w, fileWatches(nil, m.GetTrustBundles())...)
+	}
+	return w
 }
 
 func genericWatches(g *tlspb.GenericSecret) []watch {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -104,12 +105,11 @@ func (s *SPIFFE) readBundles(d *corepb.DataSource, allowExpired bool) error {
 	return nil
 }
 
+// names are the trust domains, sorted.
+func (s *SPIFFE) names() []string { return slices.Sorted(maps.Keys(s.domains)) }
+
 func (s *SPIFFE) bundles() []*Bundle {
-	names := make([]string, 0, len(s.domains))
-	for name := range s.domains {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := s.names()
 	out := make([]*Bundle, len(names))
 	for i, name := range names {
 		out[i] = s.domains[name]

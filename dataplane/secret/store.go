@@ -1,9 +1,12 @@
 package secret
 
 import (
+	"bytes"
 	"log/slog"
 	"sync"
 	"sync/atomic"
+
+	tlspb "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/pillion-proxy/pillion/dataplane/stats"
 	"github.com/pillion-proxy/pillion/xds"
@@ -50,6 +53,25 @@ func (s *Store) Handle(ref xds.Ref) *Handle {
 	return h
 }
 
+// Private returns a handle of a validation context that stands in a configuration but names a file
+// that Envoy watches even there (SPIFFE trust bundles); nil if it names none.
+func (s *Store) Private(v *Validation) *Handle {
+	if v == nil || v.SPIFFE == nil {
+		return nil
+	}
+	from := &tlspb.Secret{Type: &tlspb.Secret_ValidationContext{ValidationContext: v.from}}
+	value := &Secret{Validation: v, from: from, watches: validationWatches(v.from)}
+	if len(value.watches) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := &Handle{store: s, users: 1, key: key{source: "private"}}
+	h.value.Store(value)
+	s.watch(h, value)
+	return h
+}
+
 // entry finds or makes a handle; s.mu is held.
 func (s *Store) entry(k key) *Handle {
 	h := s.entries[k]
@@ -89,8 +111,10 @@ func (h *Handle) Release() {
 
 // drop forgets a handle that has neither user nor value; mu is held.
 func (s *Store) drop(h *Handle) {
-	if h.users == 0 && h.resource == nil && s.entries[h.key] == h {
-		delete(s.entries, h.key)
+	if h.users == 0 && h.resource == nil {
+		if s.entries[h.key] == h {
+			delete(s.entries, h.key)
+		}
 		if s.watcher != nil {
 			_ = s.watcher.set(h, nil)
 		}
@@ -180,7 +204,7 @@ func (s *Store) watch(h *Handle, v *Secret) {
 	if err := s.watcher.set(h, v.watches); err != nil {
 		s.log.Warn("file of secret is not watched", "secret", h.key.name, "error", err)
 	}
-	if len(v.watches) > 0 && h.scope == nil {
+	if len(v.watches) > 0 && h.scope == nil && h.key.name != "" {
 		h.scope = s.scope.Scope("sds." + h.key.name)
 		h.scope.Counter("key_rotation_failed")
 	}
@@ -215,8 +239,7 @@ func same(a, b *Secret) bool {
 	case a.Certificate != nil && b.Certificate != nil:
 		return a.Certificate.same(b.Certificate)
 	case a.Validation != nil && b.Validation != nil:
-		return a.Validation.Bundle != nil && b.Validation.Bundle != nil &&
-			a.Validation.Bundle.key == b.Validation.Bundle.key
+		return bytes.Equal(a.Validation.Fingerprint(), b.Validation.Fingerprint())
 	}
 	return false
 }

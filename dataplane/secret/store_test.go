@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"encoding/base64"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -173,6 +174,31 @@ func TestWatchedDirectoryReloadsOnTheSwapOfALink(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait(t, "the new authority", func() bool { return subject() == "two" })
+}
+
+func TestTrustBundleFilesAreWatchedWhereverTheyStand(t *testing.T) {
+	s, _ := newStore(t)
+	dir := t.TempDir()
+	bundle := func(domain string) string {
+		return `{"trust_domains":{"` + domain + `":{"keys":[{"use":"x509-svid","x5c":["` + base64.StdEncoding.EncodeToString(pkitest.CA("ca").Cert.Raw) + `"]}]}}}`
+	}
+	write(t, dir, "b", bundle("one"))
+	a := must(anypb.New(&tlspb.SPIFFECertValidatorConfig{TrustBundles: file(dir + "/b")}))
+	v := validation(t, &tlspb.CertificateValidationContext{CustomValidatorConfig: &corepb.TypedExtensionConfig{Name: "envoy.tls.cert_validator.spiffe", TypedConfig: a}})
+	h := s.Private(v)
+	if h == nil {
+		t.Fatal("no file is watched")
+	}
+	move(t, dir, "b", "junk")
+	move(t, dir, "b", bundle("two"))
+	wait(t, "the new bundle", func() bool { return h.Load().Validation.SPIFFE.domains["two"] != nil })
+	h.Release()
+	if len(s.watcher.dirs) != 0 {
+		t.Error("the file of a released context is watched")
+	}
+	if s.Private(validation(t, &tlspb.CertificateValidationContext{TrustedCa: text(pkitest.CA("ca").PEM)})) != nil {
+		t.Error("a context without such a file has a handle")
+	}
 }
 
 func TestFilesOfStaticSecretsAreNotWatched(t *testing.T) {

@@ -169,6 +169,11 @@ func (v *Validation) Fingerprint() []byte {
 	if err == nil {
 		h.Write(b)
 	}
+	if v.SPIFFE != nil {
+		for _, name := range v.SPIFFE.names() {
+			h.Write([]byte(name + "\x00"))
+		}
+	}
 	for _, b := range v.bundles() { // of files the contents count
 		h.Write(b.key.ca[:])
 		h.Write(b.key.crl[:])

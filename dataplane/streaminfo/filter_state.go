@@ -57,6 +57,15 @@ func (t HashableText) FilterStateString() string { return string(t) }
 // FilterStateHash is the text.
 func (t HashableText) FilterStateHash() string { return string(t) }
 
+// ApplicationProtocolsKey names the object that overrides the ALPN protocols of upstream connections.
+const ApplicationProtocolsKey = "envoy.network.application_protocols"
+
+// ApplicationProtocols is a list of ALPN protocols, joined by commas as a pool's options have them.
+type ApplicationProtocols string
+
+// FilterStateString returns the list.
+func (p ApplicationProtocols) FilterStateString() string { return string(p) }
+
 // Get finds an object; nil if there is none.
 func (s *FilterState) Get(name string) any {
 	for i := range s.objects {

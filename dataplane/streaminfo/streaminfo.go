@@ -194,9 +194,10 @@ func (i *Info) Has(f Flag) bool { return i.Flags&f != 0 }
 
 // Reset empties i for the next stream.
 func (i *Info) Reset() {
-	attempted := i.Attempted[:0]
+	attempted, objects := i.Attempted[:0], i.FilterState.objects[:0]
 	clear(i.Attempted)
-	*i = Info{Attempted: attempted}
+	clear(i.FilterState.objects)
+	*i = Info{Attempted: attempted, FilterState: FilterState{objects}}
 }
 
 // SetMetadata sets one key of dynamic metadata in a namespace.

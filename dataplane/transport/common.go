@@ -161,6 +161,9 @@ func (c *common) bind(s *secret.Store, changed func()) *live {
 	}
 	if c.validationRef.Name != "" {
 		l.validation = hold(c.validationRef)
+	} else if h := s.Private(c.validation); h != nil {
+		l.validation = h
+		l.cancel = append(l.cancel, h.Subscribe(changed), h.Release)
 	}
 	return l
 }

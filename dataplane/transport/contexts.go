@@ -68,9 +68,10 @@ func (c *Contexts) Dump(now time.Time) []ContextDump {
 	for _, t := range list {
 		certs, v := t.secrets()
 		d := ContextDump{}
-		// Of a file with several authorities Envoy shows the first.
 		if v != nil && v.Bundle != nil {
-			d.CACert = []CertificateDump{dump(v.Bundle.Certificates[0], v.Bundle.Path, now)}
+			for _, x := range v.Bundle.Certificates {
+				d.CACert = append(d.CACert, dump(x, v.Bundle.Path, now))
+			}
 		}
 		for _, s := range certs {
 			e := dump(s.TLS.Leaf, s.Path, now)
@@ -113,6 +114,23 @@ func (c *Contexts) DaysUntilFirstExpiry(now time.Time) uint64 {
 		}
 	}
 	return first
+}
+
+// SecondsUntilFirstStapleExpiry is server.seconds_until_first_ocsp_response_expiring; ok is false where
+// there is no staple.
+func (c *Contexts) SecondsUntilFirstStapleExpiry(now time.Time) (seconds uint64, ok bool) {
+	for _, d := range c.Dump(now) {
+		for _, e := range d.CertChain {
+			if e.StapleUntil.IsZero() {
+				continue
+			}
+			left := uint64(max(e.StapleUntil.Sub(now), 0) / time.Second)
+			if !ok || left < seconds {
+				seconds, ok = left, true
+			}
+		}
+	}
+	return seconds, ok
 }
 
 func (t *tlsDownstream) secrets() ([]*secret.Certificate, *secret.Validation) {

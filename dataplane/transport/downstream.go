@@ -93,7 +93,7 @@ func (d *downstreamTLS) Refs() []xds.Ref {
 // Check looks for the static secrets that the context refers to.
 func (d *downstreamTLS) Check(s *xds.Snapshot) error {
 	if r := d.ticketRef; r.Name != "" && r.Source == secret.Static && staticSecret(s, r).TicketKeys == nil {
-		return fmt.Errorf("Unknown static TLS session ticket keys secret: %s", r.Name)
+		return fmt.Errorf("Unknown tls session ticket keys: %s", r.Name)
 	}
 	return d.check(s)
 }
@@ -106,11 +106,13 @@ func (d *downstreamTLS) Build(e Env) (Downstream, error) {
 		t.stats.close()
 		return nil, err
 	}
+	t.mu.Lock() // a secret may change as soon as it is subscribed to
 	t.live = d.bind(e.Secrets, t.changed)
 	if d.ticketRef.Name != "" {
 		t.tickets = e.Secrets.Handle(d.ticketRef)
 		t.live.cancel = append(t.live.cancel, t.tickets.Subscribe(t.changed), t.tickets.Release)
 	}
+	t.mu.Unlock()
 	if err := t.rebuild(); err != nil {
 		t.Close()
 		return nil, err

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -79,7 +80,7 @@ func failureText(err error, server, early bool) string {
 	var header tls.RecordHeaderError
 	var op *net.OpError
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), network.IsTimeout(err), errors.Is(err, net.ErrClosed):
+	case ended(err):
 		return ""
 	case errors.As(err, &verify):
 		return sslError(reasonVerify, verify.Error())
@@ -111,6 +112,12 @@ func failureText(err error, server, early bool) string {
 		}
 	}
 	return sslError(reasonInternal, text)
+}
+
+// ended tells whether the connection just ended, or its time.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		network.IsTimeout(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 func sslError(r reason, extra string) string {
@@ -165,75 +172,46 @@ func remoteAlert(err error, server, early bool) string {
 	return sslError(r, "")
 }
 
-// alertName is BoringSSL's name of an alert that was received.
+// alertNames are BoringSSL's names of alerts that were received; immutable.
+var alertNames = [...]string{
+	0:   "SSLV3_ALERT_CLOSE_NOTIFY",
+	10:  "SSLV3_ALERT_UNEXPECTED_MESSAGE",
+	20:  "SSLV3_ALERT_BAD_RECORD_MAC",
+	21:  "TLSV1_ALERT_DECRYPTION_FAILED",
+	22:  "TLSV1_ALERT_RECORD_OVERFLOW",
+	30:  "SSLV3_ALERT_DECOMPRESSION_FAILURE",
+	40:  "SSLV3_ALERT_HANDSHAKE_FAILURE",
+	41:  "SSLV3_ALERT_NO_CERTIFICATE",
+	42:  "SSLV3_ALERT_BAD_CERTIFICATE",
+	43:  "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+	44:  "SSLV3_ALERT_CERTIFICATE_REVOKED",
+	45:  "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+	46:  "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+	47:  "SSLV3_ALERT_ILLEGAL_PARAMETER",
+	48:  "TLSV1_ALERT_UNKNOWN_CA",
+	49:  "TLSV1_ALERT_ACCESS_DENIED",
+	50:  "TLSV1_ALERT_DECODE_ERROR",
+	51:  "TLSV1_ALERT_DECRYPT_ERROR",
+	60:  "TLSV1_ALERT_EXPORT_RESTRICTION",
+	70:  "TLSV1_ALERT_PROTOCOL_VERSION",
+	71:  "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+	80:  "TLSV1_ALERT_INTERNAL_ERROR",
+	86:  "TLSV1_ALERT_INAPPROPRIATE_FALLBACK",
+	90:  "TLSV1_ALERT_USER_CANCELLED",
+	100: "TLSV1_ALERT_NO_RENEGOTIATION",
+	110: "TLSV1_ALERT_UNSUPPORTED_EXTENSION",
+	111: "TLSV1_ALERT_CERTIFICATE_UNOBTAINABLE",
+	112: "TLSV1_ALERT_UNRECOGNIZED_NAME",
+	113: "TLSV1_ALERT_BAD_CERTIFICATE_STATUS_RESPONSE",
+	114: "TLSV1_ALERT_BAD_CERTIFICATE_HASH_VALUE",
+	115: "TLSV1_ALERT_UNKNOWN_PSK_IDENTITY",
+	116: "TLSV1_ALERT_CERTIFICATE_REQUIRED",
+	120: "TLSV1_ALERT_NO_APPLICATION_PROTOCOL",
+}
+
 func alertName(n int) string {
-	switch n {
-	case 0:
-		return "SSLV3_ALERT_CLOSE_NOTIFY"
-	case 10:
-		return "SSLV3_ALERT_UNEXPECTED_MESSAGE"
-	case 20:
-		return "SSLV3_ALERT_BAD_RECORD_MAC"
-	case 21:
-		return "TLSV1_ALERT_DECRYPTION_FAILED"
-	case 22:
-		return "TLSV1_ALERT_RECORD_OVERFLOW"
-	case 30:
-		return "SSLV3_ALERT_DECOMPRESSION_FAILURE"
-	case 40:
-		return "SSLV3_ALERT_HANDSHAKE_FAILURE"
-	case 41:
-		return "SSLV3_ALERT_NO_CERTIFICATE"
-	case 42:
-		return "SSLV3_ALERT_BAD_CERTIFICATE"
-	case 43:
-		return "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"
-	case 44:
-		return "SSLV3_ALERT_CERTIFICATE_REVOKED"
-	case 45:
-		return "SSLV3_ALERT_CERTIFICATE_EXPIRED"
-	case 46:
-		return "SSLV3_ALERT_CERTIFICATE_UNKNOWN"
-	case 47:
-		return "SSLV3_ALERT_ILLEGAL_PARAMETER"
-	case 48:
-		return "TLSV1_ALERT_UNKNOWN_CA"
-	case 49:
-		return "TLSV1_ALERT_ACCESS_DENIED"
-	case 50:
-		return "TLSV1_ALERT_DECODE_ERROR"
-	case 51:
-		return "TLSV1_ALERT_DECRYPT_ERROR"
-	case 60:
-		return "TLSV1_ALERT_EXPORT_RESTRICTION"
-	case 70:
-		return "TLSV1_ALERT_PROTOCOL_VERSION"
-	case 71:
-		return "TLSV1_ALERT_INSUFFICIENT_SECURITY"
-	case 80:
-		return "TLSV1_ALERT_INTERNAL_ERROR"
-	case 86:
-		return "TLSV1_ALERT_INAPPROPRIATE_FALLBACK"
-	case 90:
-		return "TLSV1_ALERT_USER_CANCELLED"
-	case 100:
-		return "TLSV1_ALERT_NO_RENEGOTIATION"
-	case 110:
-		return "TLSV1_ALERT_UNSUPPORTED_EXTENSION"
-	case 111:
-		return "TLSV1_ALERT_CERTIFICATE_UNOBTAINABLE"
-	case 112:
-		return "TLSV1_ALERT_UNRECOGNIZED_NAME"
-	case 113:
-		return "TLSV1_ALERT_BAD_CERTIFICATE_STATUS_RESPONSE"
-	case 114:
-		return "TLSV1_ALERT_BAD_CERTIFICATE_HASH_VALUE"
-	case 115:
-		return "TLSV1_ALERT_UNKNOWN_PSK_IDENTITY"
-	case 116:
-		return "TLSV1_ALERT_CERTIFICATE_REQUIRED"
-	case 120:
-		return "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
+	if n < len(alertNames) && alertNames[n] != "" {
+		return alertNames[n]
 	}
 	return "UNKNOWN_ALERT_TYPE"
 }

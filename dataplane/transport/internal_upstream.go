@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 
 	internalpb "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/internal_upstream/v3"
@@ -44,10 +43,10 @@ func compileInternalUpstream(a *anypb.Any) (UpstreamConfig, error) {
 			u.passed = append(u.passed, passedMetadata{name: p.GetName()})
 		case *metadatapb.MetadataKind_Cluster_:
 			u.passed = append(u.passed, passedMetadata{cluster: true, name: p.GetName()})
-		case nil:
-			return nil, errors.New("metadata type is not supported: none")
+		case *metadatapb.MetadataKind_Route_:
+			return nil, errors.New("metadata type is not supported: route")
 		default:
-			return nil, fmt.Errorf("metadata type is not supported: %s", p.GetKind())
+			return nil, errors.New("metadata type is not supported: request")
 		}
 	}
 	return u, nil

@@ -48,7 +48,15 @@ func cipherName(id uint16) string {
 			return ciphers12[i].name
 		}
 	}
-	return tls.CipherSuiteName(id) // TLS 1.3
+	switch id { // not by tls.CipherSuiteName, which makes a list for each answer
+	case tls.TLS_AES_128_GCM_SHA256:
+		return "TLS_AES_128_GCM_SHA256"
+	case tls.TLS_AES_256_GCM_SHA384:
+		return "TLS_AES_256_GCM_SHA384"
+	case tls.TLS_CHACHA20_POLY1305_SHA256:
+		return "TLS_CHACHA20_POLY1305_SHA256"
+	}
+	return ""
 }
 
 // rsaKeyExchange tells the cipher suites that encrypt with the server's RSA key.

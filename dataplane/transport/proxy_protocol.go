@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	corepb "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	proxypb "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
@@ -136,7 +137,7 @@ func (p *proxySocket) Handshake(ctx context.Context, c net.Conn, o Options, u *s
 		_ = c.Close()
 		return nil, err
 	}
-	_ = c.SetWriteDeadline(zeroTime)
+	_ = c.SetWriteDeadline(time.Time{})
 	return p.Upstream.Handshake(ctx, c, o, u)
 }
 

@@ -1,14 +1,13 @@
 package transport
 
 import (
-	"bytes"
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -239,9 +238,9 @@ func (s *sslStats) error(w stats.Worker, err error, text string) {
 	switch {
 	case errors.As(err, &verify):
 		s.failed(w, verify.Kind)
-	case bytes.HasPrefix([]byte(err.Error()), []byte("tls: client didn't provide a certificate")):
+	case strings.HasPrefix(err.Error(), byText[0].prefix):
 		s.FailNoCertificate.Inc(w)
-	case text == "", network.IsReset(err), errors.Is(err, context.Canceled):
+	case text == "", network.IsReset(err):
 		// The connection ended: that is no error of TLS.
 	default:
 		s.ConnectionError.Inc(w)

@@ -39,9 +39,9 @@ type factoryStats struct {
 // sslStats is all stats of one TLS context.
 type sslStats struct {
 	tlsStats
-	factory  factoryStats
-	scope    *stats.Scope
-	factorys *stats.Scope
+	factory factoryStats
+	// scope is the listener's or the cluster's, factoryScope our own.
+	scope, factoryScope *stats.Scope
 
 	// What was negotiated is counted under names that exist once they occur. Each slot is filled on
 	// first use.
@@ -52,13 +52,13 @@ type sslStats struct {
 }
 
 func newSSLStats(scope *stats.Scope, factory string) *sslStats {
-	s := &sslStats{scope: scope, factorys: scope.Scope(factory)}
+	s := &sslStats{scope: scope, factoryScope: scope.Scope(factory)}
 	stats.Bind(scope, &s.tlsStats)
-	stats.Bind(s.factorys, &s.factory)
+	stats.Bind(s.factoryScope, &s.factory)
 	return s
 }
 
-func (s *sslStats) close() { s.factorys.Close() }
+func (s *sslStats) close() { s.factoryScope.Close() }
 
 // negotiated counts a finished handshake.
 func (s *sslStats) negotiated(w stats.Worker, cs *tls.ConnectionState) {

@@ -5,7 +5,6 @@ package transport
 import (
 	"context"
 	"net"
-	"time"
 
 	"github.com/pillion-proxy/pillion/dataplane/network"
 	"github.com/pillion-proxy/pillion/dataplane/streaminfo"
@@ -58,6 +57,3 @@ func NeedsDownstream(u Upstream) bool {
 	p, ok := u.(interface{ PerDownstream() bool })
 	return ok && p.PerDownstream()
 }
-
-// zeroTime is no deadline.
-var zeroTime time.Time

@@ -34,7 +34,7 @@ func compileUpstreamTLS(m *tlspb.UpstreamTlsContext) (*upstreamTLS, error) {
 		return nil, errors.New("field UpstreamTlsContext.allow_renegotiation is not supported")
 	case strings.IndexByte(m.GetSni(), 0) >= 0:
 		return nil, errors.New("SNI names containing NULL-byte are not allowed")
-	case len(c.GetTlsCertificates()) > 1, len(c.GetTlsCertificateSdsSecretConfigs()) > 1:
+	case len(c.GetTlsCertificates())+len(c.GetTlsCertificateSdsSecretConfigs()) > 1:
 		return nil, errors.New("Multiple TLS certificates are not supported for client contexts")
 	}
 	// enforce_rsa_key_usage is deprecated and ignored by Envoy: keyUsage is always enforced.
@@ -45,9 +45,6 @@ func compileUpstreamTLS(m *tlspb.UpstreamTlsContext) (*upstreamTLS, error) {
 	var err error
 	if u.common, err = compileCommon(c, maxClientVersion); err != nil {
 		return nil, err
-	}
-	if len(u.certificates) > 0 {
-		u.certificateRefs = nil // tls_certificates win, as their comment says
 	}
 	if u.checkSNI && c.GetValidationContextType() == nil {
 		return nil, errors.New("'auto_sni_san_validation' was configured without a validation context")
@@ -75,7 +72,9 @@ func (u *upstreamTLS) Build(e Env) (Upstream, error) {
 		t.stats.close()
 		return nil, err
 	}
+	t.mu.Lock() // a secret may change as soon as it is subscribed to
 	t.live = u.bind(e.Secrets, t.changed)
+	t.mu.Unlock()
 	if err := t.rebuild(); err != nil {
 		t.Close()
 		return nil, err

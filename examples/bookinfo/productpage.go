@@ -51,7 +51,6 @@ func (a *app) productPage(mux *http.ServeMux) {
 	mux.HandleFunc("GET /productpage", func(w http.ResponseWriter, r *http.Request) {
 		r = a.asUser(r)
 		p := page{Product: products()[0], User: r.Header.Get("End-User"), Version: a.version}
-		status := http.StatusOK
 		p.Details, p.DetailsBy, p.DetailsError = a.bookDetails(w, r)
 		p.Reviews, p.ReviewsBy, p.ReviewsError = a.bookReviews(w, r)
 		var b bytes.Buffer
@@ -60,7 +59,6 @@ func (a *app) productPage(mux *http.ServeMux) {
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.WriteHeader(status)
 		// The client is gone: there is nobody left to tell.
 		_, _ = w.Write(b.Bytes())
 	})

@@ -81,8 +81,8 @@ func TestGoodResponseResetsTheBackOff(t *testing.T) {
 	begin := time.Now()
 	for range 12 { // without a reset that would take minutes
 		c := s.accept()
-		c.send(xds.ClusterURL, "v1")
 		<-c.got
+		c.send(xds.ClusterURL, "v1")
 		<-c.got
 		c.end <- nil
 	}

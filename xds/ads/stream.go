@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,7 +72,7 @@ func (o *Opener) stream(api *corepb.ApiConfigSource, sink xds.Sink) *Stream {
 		if v == "" {
 			v = string(h.RawValue)
 		}
-		s.metadata.Append(h.Key, v)
+		s.metadata.Append(h.Key, strings.ReplaceAll(v, "%%", "%"))
 	}
 	return s
 }
@@ -214,7 +215,7 @@ func (s *Stream) accept(r *xds.Response, nonce string, beats []beat) {
 		return
 	}
 	if !s.delta {
-		_ = nonce
+		t.nonce = nonce
 		s.unqueue(r.TypeURL) // the acknowledgement has all names
 	}
 	s.push(request{t: t, ack: true, nonce: nonce, version: t.version, details: v.Details})

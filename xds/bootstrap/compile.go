@@ -3,10 +3,12 @@ package bootstrap
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	bootstrappb "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	corepb "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pillion-proxy/pillion/xds"
@@ -110,8 +112,15 @@ func (b *Bootstrap) compileDynamic(d *bootstrappb.Bootstrap_DynamicResources) er
 	if b.Listeners, err = b.source(xds.ListenerURL, "listener.v3.Listener", d.GetLdsConfig()); err != nil {
 		return err
 	}
-	b.Clusters, err = b.source(xds.ClusterURL, "cluster.v3.Cluster", d.GetCdsConfig())
-	return err
+	if b.Clusters, err = b.source(xds.ClusterURL, "cluster.v3.Cluster", d.GetCdsConfig()); err != nil {
+		return err
+	}
+	if b.ADS != nil {
+		if name := b.ADS.GrpcServices[0].GetEnvoyGrpc().GetClusterName(); !b.hasCluster(name) {
+			return fmt.Errorf("Unknown gRPC client cluster '%s'", name)
+		}
+	}
+	return nil
 }
 
 // source is where all resources of a type come from; nil: nowhere.
@@ -133,7 +142,37 @@ func (b *Bootstrap) source(url, kind string, c *corepb.ConfigSource) (*xds.Ref, 
 	if p.Scheme != xds.SchemePath && (b.Node.Id == "" || b.Node.Cluster == "") {
 		return nil, fmt.Errorf("type.googleapis.com/envoy.config.%s: node 'id' and 'cluster' are required. Set it either in 'node' config or via --service-node and --service-cluster options.", kind)
 	}
+	switch p.Scheme {
+	case xds.SchemePath:
+		if _, err := os.Stat(p.Target); err != nil {
+			return nil, fmt.Errorf("paths must refer to an existing path in the system: '%s' does not exist", p.Target)
+		}
+	case xds.SchemeGRPC, xds.SchemeDelta:
+		if !b.hasCluster(p.Target) {
+			return nil, fmt.Errorf("envoy.config.core.v3.ApiConfigSource must have a statically defined non-EDS cluster: '%s' does not exist, was added via api, or is an EDS cluster", p.Target)
+		}
+	}
 	return &xds.Ref{TypeURL: url, Source: source, Timeout: timeout}, nil
+}
+
+// hasCluster tells whether there is a static cluster of a name, which is a cluster's first field.
+func (b *Bootstrap) hasCluster(name string) bool {
+	for _, a := range b.Static {
+		if a.TypeUrl != xds.ClusterURL {
+			continue
+		}
+		found := ""
+		_ = fields(a.Value, func(n protowire.Number, _ protowire.Type, _, value []byte) error {
+			if n == 1 {
+				found = string(value)
+			}
+			return nil
+		})
+		if found == name {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *Bootstrap) compileClusterManager(m *bootstrappb.ClusterManager) error {

@@ -33,7 +33,7 @@ func (c nodeCache) CreateWatch(r *cache.Request, sub cache.Subscription, to chan
 		return nil, err
 	}
 	t := n.typ(r.GetTypeUrl())
-	w := &watch{sub: sub, known: sub.ReturnedResources(), always: r.GetResponseNonce() == "", opened: n.nudge}
+	w := &watch{sub: sub, known: sub.ReturnedResources(), always: r.GetResponseNonce() == "", opened: n.caughtUp}
 	w.send = func(a answer) {
 		to <- &cache.PassthroughResponse{Request: r, ReturnedResources: a.known, DiscoveryResponse: &discoverypb.DiscoveryResponse{
 			VersionInfo: a.version, TypeUrl: t.url, Resources: a.anys(t.url),
@@ -50,7 +50,7 @@ func (c nodeCache) CreateDeltaWatch(r *cache.DeltaRequest, sub cache.Subscriptio
 	}
 	t := n.typ(r.GetTypeUrl())
 	w := &watch{
-		delta: true, opened: n.nudge, sub: sub, known: sub.ReturnedResources(),
+		delta: true, opened: n.caughtUp, sub: sub, known: sub.ReturnedResources(),
 		always: r.GetResponseNonce() == "" && sub.IsWildcard(), asked: asked(r),
 	}
 	w.send = func(a answer) {
@@ -88,7 +88,7 @@ type watch struct {
 	// always asks for an answer even if there is nothing to tell.
 	always bool
 	send   func(answer)
-	// opened tells the publisher that the client has taken what it was sent before.
+	// opened tells who waits for it that the client has taken what it was sent before.
 	opened func()
 }
 
@@ -219,12 +219,18 @@ func (t *typeState) answerAll() {
 // open answers a watch, or keeps it until there is something to tell.
 func (t *typeState) open(w *watch) (cancel func()) {
 	gone := false
-	t.gate.pass(func() {
+	try := func() (kept bool) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		// After its cancel nobody reads the watch's channel any more.
-		if !gone && !t.answer(w) {
-			t.watches[w] = struct{}{}
+		if gone || t.answer(w) {
+			return false
+		}
+		t.watches[w] = struct{}{}
+		return true
+	}
+	t.gate.pass(func() {
+		if try() {
 			w.opened()
 		}
 	})
@@ -354,6 +360,13 @@ func (t *typeState) waiting(name string) int {
 		}
 	}
 	return n
+}
+
+// idle counts the watches that have all there is.
+func (t *typeState) idle() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.watches)
 }
 
 // names are the resources that there are.

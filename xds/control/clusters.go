@@ -108,7 +108,7 @@ func (m *mesh) discover(c *clusterpb.Cluster, s *service, p *port, sub *subset) 
 		c.LoadAssignment = m.assignment(s, p, sub, c.GetName())
 		c.DnsRefreshRate = durationpb.New(60 * time.Second)
 		c.DnsJitter = durationpb.New(100 * time.Millisecond)
-		c.RespectDnsTtl = true
+		c.RespectDnsTtl = true //nolint:staticcheck // what istiod sends.
 		c.DnsLookupFamily = clusterpb.Cluster_V4_ONLY
 		c.TypedDnsResolverConfig = &corepb.TypedExtensionConfig{
 			Name:        "envoy.network.dns_resolver.cares",

@@ -111,6 +111,12 @@ func (n *nodeState) dirty() {
 	n.nudge()
 }
 
+// caughtUp tells the publisher, and whoever waits for the node, that a client has all there is of a type.
+func (n *nodeState) caughtUp() {
+	n.nudge()
+	n.s.tracker.changedNow()
+}
+
 func (n *nodeState) nudge() {
 	select {
 	case n.wake <- struct{}{}:

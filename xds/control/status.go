@@ -88,9 +88,22 @@ func (s *Server) Status() Status {
 
 // Wait returns as soon as cond is true of the status, or with ctx's error.
 func (s *Server) Wait(ctx context.Context, cond func(Status) bool) error {
+	return s.wait(ctx, func() bool { return cond(s.Status()) })
+}
+
+// WaitCurrent returns once a node has accepted everything that it is to have of some types, of all types
+// that it asks for if none is given: the newest content, all that it subscribes to.
+func (s *Server) WaitCurrent(ctx context.Context, node string, typeURLs ...string) error {
+	return s.wait(ctx, func() bool {
+		n, err := s.lookup(node)
+		return err == nil && s.tracker.current(n, typeURLs)
+	})
+}
+
+func (s *Server) wait(ctx context.Context, cond func() bool) error {
 	for {
 		changed := s.tracker.changes()
-		if cond(s.Status()) {
+		if cond() {
 			return nil
 		}
 		select {
@@ -99,15 +112,6 @@ func (s *Server) Wait(ctx context.Context, cond func(Status) bool) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// WaitCurrent returns once a node has accepted everything that it is to have of some types: the newest
-// world, all that it subscribes to.
-func (s *Server) WaitCurrent(ctx context.Context, node string, typeURLs ...string) error {
-	return s.Wait(ctx, func(Status) bool {
-		n, err := s.lookup(node)
-		return err == nil && s.tracker.current(n, typeURLs)
-	})
 }
 
 // EventKind says what happened.

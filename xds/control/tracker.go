@@ -46,7 +46,7 @@ type stream struct {
 type typeTrack struct {
 	status     TypeStatus
 	subscribed map[string]bool
-	// sent is the nonce and version of the last response.
+	// nonce is of a response that is not answered yet.
 	nonce string
 }
 
@@ -319,15 +319,15 @@ func (st *stream) wants(url, name string) bool {
 	return t != nil && (t.status.Wildcard || t.subscribed[name])
 }
 
-// current tells whether all streams of a node have accepted all that they were sent of some types, of
-// all types if none is given, and nothing more is on its way.
+// current tells whether all streams of a node have accepted all that there is of some types, of all types
+// that they ask for if none is given, and nothing more is on its way.
 func (t *tracker) current(n *nodeState, urls []string) bool {
 	if n.isBusy() {
 		return false
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	accepted := map[string]bool{}
+	streams := map[string]int{}
 	for _, st := range t.streams {
 		if st.node != n {
 			continue
@@ -339,15 +339,20 @@ func (t *tracker) current(n *nodeState, urls []string) bool {
 			if track.nonce != "" || track.status.Nack != nil {
 				return false
 			}
-			accepted[url] = accepted[url] || track.status.Current()
+			streams[url]++
 		}
 	}
 	for _, url := range urls {
-		if !accepted[url] {
+		if streams[url] == 0 {
 			return false
 		}
 	}
-	return len(accepted) > 0
+	for url, k := range streams {
+		if n.typ(url).idle() < k {
+			return false
+		}
+	}
+	return len(streams) > 0
 }
 
 func add(to map[string]map[string]bool, url, name string) {

@@ -188,6 +188,7 @@ func parseTree(file string, data []byte) ([]*node, error) {
 
 func parseYAML(file string, data []byte) ([]*node, error) {
 	var docs []*node
+	r := &yamlReader{file: file, left: maxNodes}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
 		var doc yaml.Node
@@ -201,7 +202,7 @@ func parseYAML(file string, data []byte) ([]*node, error) {
 		if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" {
 			continue
 		}
-		n, err := fromYAML(file, doc.Content[0], 0)
+		n, err := r.read(doc.Content[0], 0)
 		if err != nil {
 			return nil, err
 		}
@@ -220,21 +221,30 @@ func yamlError(file string, err error) error {
 	return &fileError{file, line, errors.New(text)}
 }
 
-// maxDepth bounds nesting, and with it what aliases that contain one another can do.
-const maxDepth = 200
+// maxDepth and maxNodes bound what aliases that contain one another can do.
+const (
+	maxDepth = 200
+	maxNodes = 1 << 21
+)
 
-func fromYAML(file string, y *yaml.Node, depth int) (*node, error) {
-	if depth > maxDepth {
-		return nil, &fileError{file, y.Line, errors.New("nested too deeply")}
+// yamlReader reads the documents of one file.
+type yamlReader struct {
+	file string
+	left int
+}
+
+func (r *yamlReader) read(y *yaml.Node, depth int) (*node, error) {
+	if r.left--; depth > maxDepth || r.left < 0 {
+		return nil, &fileError{r.file, y.Line, errors.New("nested too deeply")}
 	}
-	n := &node{file: file, line: y.Line}
+	n := &node{file: r.file, line: y.Line}
 	switch y.Kind {
 	case yaml.AliasNode:
-		return fromYAML(file, y.Alias, depth+1)
+		return r.read(y.Alias, depth+1)
 	case yaml.SequenceNode:
 		n.kind = listNode
 		for _, c := range y.Content {
-			v, err := fromYAML(file, c, depth+1)
+			v, err := r.read(c, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -242,11 +252,11 @@ func fromYAML(file string, y *yaml.Node, depth int) (*node, error) {
 		}
 	case yaml.MappingNode:
 		n.kind = objectNode
-		return n, n.members(y, depth)
+		return n, r.members(n, y, depth)
 	default:
 		text, err := yamlScalar(y)
 		if err != nil {
-			return nil, &fileError{file, y.Line, err}
+			return nil, &fileError{r.file, y.Line, err}
 		}
 		n.scalar = text
 	}
@@ -254,17 +264,19 @@ func fromYAML(file string, y *yaml.Node, depth int) (*node, error) {
 }
 
 // members adds a mapping's members; "<<" merges another mapping's, which explicit ones override.
-func (n *node) members(y *yaml.Node, depth int) error {
+func (r *yamlReader) members(n *node, y *yaml.Node, depth int) error {
 	var merged []*node
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		k, v := y.Content[i], y.Content[i+1]
-		val, err := fromYAML(n.file, v, depth+1)
+		val, err := r.read(v, depth+1)
 		if err != nil {
 			return err
 		}
 		if k.Tag == "!!merge" {
-			merged = append(merged, val)
+			if merged = append(merged, val); val.kind == listNode {
+				merged = append(merged, val.vals...)
+			}
 			continue
 		}
 		if seen[k.Value] {

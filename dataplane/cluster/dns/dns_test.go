@@ -30,17 +30,27 @@ type server struct {
 	asked []string
 }
 
+// listenBoth finds a port that is free in both protocols.
+func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
+	t.Helper()
+	for range 20 {
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if udp, err := net.ListenPacket("udp", tcp.Addr().String()); err == nil {
+			return tcp, udp
+		}
+		_ = tcp.Close()
+	}
+	t.Fatal("there is no free port")
+	return nil, nil
+}
+
 func newServer(t *testing.T, zone map[string][]string) *server {
 	t.Helper()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	tcp, udp := listenBoth(t)
 	s := &server{t: t, zone: zone, addr: netip.MustParseAddrPort(udp.LocalAddr().String())}
-	tcp, err := net.Listen("tcp", s.addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { _ = udp.Close(); _ = tcp.Close() })
 	go func() {
 		b := make([]byte, 4096)
@@ -51,7 +61,8 @@ func newServer(t *testing.T, zone map[string][]string) *server {
 			}
 			if r := s.answer(b[:n], "udp"); r != nil {
 				forged := append([]byte(nil), r...)
-				forged[0]++ // somebody else's
+				forged[0]++ // somebody else's, with other addresses
+				forged[len(forged)-1] ^= 0xff
 				_, _ = udp.WriteTo(forged, from)
 				_, _ = udp.WriteTo(r, from)
 			}

@@ -13,9 +13,9 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	mrand "math/rand/v2"
 	"net"
 	"net/url"
-	"sync/atomic"
 	"time"
 )
 
@@ -45,7 +45,8 @@ type Pair struct {
 	PEM, KeyPEM string
 }
 
-var serial atomic.Int64
+// number is a fresh serial number: eleven hexadecimal digits, so that their padding shows.
+func number() *big.Int { return big.NewInt(1<<40 + mrand.Int64N(1<<40)) }
 
 // CA makes a self-signed authority.
 func CA(name string) *Pair {
@@ -70,7 +71,7 @@ func issue(by *Pair, l Leaf) *Pair {
 		l.NotAfter = now.Add(time.Hour)
 	}
 	t := &x509.Certificate{
-		SerialNumber: big.NewInt(1<<40 + serial.Add(1)),
+		SerialNumber: number(),
 		Subject:      pkix.Name{CommonName: l.CN, Organization: []string{"t"}},
 		NotBefore:    l.NotBefore, NotAfter: l.NotAfter,
 		DNSNames: l.DNS, EmailAddresses: l.Emails, ExtKeyUsage: l.EKU, KeyUsage: l.KU,
@@ -143,7 +144,7 @@ func (p *Pair) Pool() *x509.CertPool {
 
 // CRL is a revocation list of p's, PEM, valid until next.
 func (p *Pair) CRL(next time.Time, revoked ...*Pair) string {
-	l := &x509.RevocationList{Number: big.NewInt(serial.Add(1)), ThisUpdate: next.Add(-2 * time.Hour), NextUpdate: next}
+	l := &x509.RevocationList{Number: number(), ThisUpdate: next.Add(-2 * time.Hour), NextUpdate: next}
 	for _, r := range revoked {
 		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: r.Cert.SerialNumber, RevocationTime: l.ThisUpdate})
 	}

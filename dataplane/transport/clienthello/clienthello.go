@@ -141,9 +141,9 @@ func (h *Hello) parse(msg []byte) bool {
 	s := cryptobyte.String(msg)
 	var session, suites, compression, extensions cryptobyte.String
 	if !s.ReadUint16(&h.LegacyVersion) || !s.Skip(32) ||
-		!s.ReadUint8LengthPrefixed(&session) || len(session) > 32 ||
-		!s.ReadUint16LengthPrefixed(&suites) || len(suites) == 0 || len(suites)%2 != 0 ||
-		!s.ReadUint8LengthPrefixed(&compression) || len(compression) == 0 {
+		!s.ReadUint8LengthPrefixed(&session) ||
+		!s.ReadUint16LengthPrefixed(&suites) || len(suites)%2 != 0 ||
+		!s.ReadUint8LengthPrefixed(&compression) {
 		return false
 	}
 	h.CipherSuites = List(suites)

@@ -12,14 +12,15 @@ import (
 func grease(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
 
 // JA3 is the JA3 fingerprint (https://github.com/salesforce/ja3): the MD5, in hexadecimal, of version,
-// cipher suites, extensions, curves and point formats, without GREASE.
+// cipher suites, extensions, curves and point formats. GREASE values are left out, but for those among
+// the curves, which Envoy keeps, against the specification: its users compare with its fingerprints.
 func (h *Hello) JA3() string {
 	b := strconv.AppendUint(make([]byte, 0, 256), uint64(h.LegacyVersion), 10)
-	for _, l := range [...]List{h.CipherSuites, h.Extensions, h.Curves} {
+	for n, l := range [...]List{h.CipherSuites, h.Extensions, h.Curves} {
 		b = append(b, ',')
 		first := true
 		for i := range l.Len() {
-			if v := l.At(i); !grease(v) {
+			if v := l.At(i); !grease(v) || n == 2 {
 				if !first {
 					b = append(b, '-')
 				}

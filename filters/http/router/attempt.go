@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pillion-proxy/pillion/dataplane/endpoint"
 	"github.com/pillion-proxy/pillion/dataplane/filter"
 	"github.com/pillion-proxy/pillion/dataplane/header"
 	"github.com/pillion-proxy/pillion/dataplane/http1"
@@ -56,29 +57,63 @@ func (r *router) open() *pool.Error {
 	if r.host == nil {
 		return errNoHost
 	}
+	r.owner = r.cluster.Owner(r.host)
 	r.host.Fill(&s.Info.Upstream)
-	b := r.cluster.Breakers(r.options.High)
+	if r.route.AutoHostRewrite {
+		r.rewriteHost()
+	}
+	b, st := r.owner.Breakers(r.route.HighPriority), r.owner.Stats()
 	if !b.Requests.CanCreate() {
-		r.cluster.Stats().RqActiveOverflow.Inc(w)
-		r.cluster.Stats().RqPendingOverflow.Inc(w)
+		st.RqActiveOverflow.Inc(w)
+		st.RqPendingOverflow.Inc(w)
 		return &pool.Error{Reason: pool.Overflow, Why: "circuit breaker max_requests (" + strconv.FormatUint(uint64(b.Requests.Max()), 10) + ") is open"}
 	}
-	p := r.cluster.Pool(r.host, r.options)
+	if r.tunnels() {
+		return r.tunnel()
+	}
+	p := r.owner.Pool(r.host, r.poolOptions())
+	if p == nil {
+		return &pool.Error{Reason: pool.Overflow, Why: "circuit breaker max_connection_pools is open"}
+	}
 	r.up = p.Ready(w)
 	if r.up == nil {
-		var err *pool.Error
-		ctx, done := r.dialContext()
-		r.up, err = p.NewStream(ctx, w)
-		done()
-		if err != nil {
-			return err
-		}
+		return r.wait(p)
 	}
-	b.Requests.Inc()
+	r.opened()
+	return nil
+}
+
+// wait gets a stream from a pool that has none at once.
+func (r *router) wait(p pool.Pool) *pool.Error {
+	ctx, done := r.dialContext()
+	defer done()
+	up, err := p.NewStream(ctx, r.s.Worker)
+	if err != nil {
+		return err
+	}
+	r.up = up
+	r.opened()
+	return nil
+}
+
+// opened counts the stream that the attempt has got.
+func (r *router) opened() {
+	s := r.s
+	r.owner.Breakers(r.route.HighPriority).Requests.Inc()
 	r.counted = true
+	for _, v := range r.virtual {
+		v.Total.Inc(s.Worker)
+	}
 	r.up.Info(&s.Info.Upstream)
 	s.Info.Upstream.PoolReady = s.Info.Now()
-	return nil
+	r.host.PutResult(endpoint.ConnectSuccess)
+}
+
+// rewriteHost gives the request the name of the chosen host (auto_host_rewrite).
+func (r *router) rewriteHost() {
+	if name := r.host.Endpoint().Hostname; name != "" {
+		r.route.SetHost(&r.s.Request.Map, name, r.c.suppress)
+	}
 }
 
 // dialContext bounds a wait for a connection by the timeouts in force.
@@ -106,18 +141,11 @@ func (r *router) exchange() *pool.Error {
 }
 
 func (r *router) reopen() *pool.Error {
-	p := r.cluster.Pool(r.host, r.options)
-	ctx, done := r.dialContext()
-	defer done()
-	up, err := p.NewStream(ctx, r.s.Worker)
-	if err != nil {
-		return err
+	p := r.owner.Pool(r.host, r.poolOptions())
+	if p == nil {
+		return &pool.Error{Reason: pool.Overflow, Why: "circuit breaker max_connection_pools is open"}
 	}
-	r.up = up
-	r.cluster.Breakers(r.options.High).Requests.Inc()
-	r.counted = true
-	r.up.Info(&r.s.Info.Upstream)
-	return nil
+	return r.wait(p)
 }
 
 func (r *router) exchangeOn() *pool.Error {
@@ -129,6 +157,9 @@ func (r *router) exchangeOn() *pool.Error {
 	s.Info.FirstUpstreamTx = s.Info.Now()
 	if err := r.send.start(r); err != nil {
 		return err
+	}
+	if r.send.done() {
+		r.up.SetDeadline(r.deadline()) // the route's timeout counts from the request's end
 	}
 	for {
 		s.Response.Reset()
@@ -176,10 +207,10 @@ var (
 func (r *router) accept() (again bool) {
 	s, w := r.s, r.s.Worker
 	status := s.Response.Status
-	r.cluster.ReportResponse(r.host, status, &s.Response.Map, s.GRPC)
+	r.judge(status)
 	if r.retry.headers(r) {
 		r.host.Stats.RqError.Inc()
-		r.cluster.RetryCodes().Inc(w, status)
+		r.cluster.CountRetry(w, status)
 		r.note("status " + strconv.Itoa(status))
 		r.send.stopAttempt()
 		s.Response.Reset()
@@ -262,7 +293,6 @@ func (r *router) failed(err *pool.Error) (again bool) {
 
 func (r *router) noHost() {
 	s := r.s
-	r.cluster.Stats().CxNoneHealthy.Inc(s.Worker)
 	r.chargeCode(503)
 	s.Stage, s.Because = "endpoint", "no healthy host in cluster "+r.cluster.Config().Name
 	r.reply(503, "no healthy upstream", streaminfo.DetailNoHealthyUpstream, flagNoHealthy, false)
@@ -274,7 +304,7 @@ func (r *router) reset(err *pool.Error) (again bool) {
 	overflow := err.Reason == pool.Overflow
 	s.Info.Upstream.TransportFailureReason = err.Transport
 	if !overflow {
-		r.cluster.ReportFailure(r.host, err.Reason.Connect())
+		r.blame(err.Reason)
 	}
 	r.note(err.String())
 	if r.retry.reset(r, err.Reason) {
@@ -284,7 +314,7 @@ func (r *router) reset(err *pool.Error) (again bool) {
 	if err.Reason == pool.ProtocolError {
 		code = 502
 	}
-	r.chargeAbort(code, overflow)
+	r.chargeAbort(code)
 	body := "upstream connect error or disconnect/reset before headers. "
 	if r.retry.attempts > 1 {
 		body += "retried and the latest "
@@ -322,6 +352,6 @@ func (r *router) finish() {
 	r.up = nil
 	if r.counted {
 		r.counted = false
-		r.cluster.Breakers(r.options.High).Requests.Dec()
+		r.owner.Breakers(r.route.HighPriority).Requests.Dec()
 	}
 }

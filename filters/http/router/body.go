@@ -20,8 +20,6 @@ type responseBody struct {
 
 var errCut = errors.New("upstream response is cut")
 
-func (b *responseBody) reset() { *b = responseBody{} }
-
 // begin makes the response's body readable; end tells that there is none.
 func (b *responseBody) begin(r *router, end bool) {
 	b.r, b.ended, b.broken = r, end, false
@@ -81,6 +79,7 @@ func (b *responseBody) got(p []byte, end bool, err *pool.Error) ([]byte, error) 
 	case end:
 		b.ended = true
 		i.LastUpstreamRx = i.Now()
+		b.r.chargeTrailers()
 		return nil, io.EOF
 	}
 	if i.FirstUpstreamRxBody == 0 {
@@ -96,7 +95,7 @@ func (b *responseBody) failed(err *pool.Error) {
 	if s.Aborted() != filter.NotAborted {
 		return
 	}
-	r.stats.RqResetAfterDownstreamResponseStarted.Inc(s.Worker)
+	r.stats.RqResetAfterResponseStarted.Inc(s.Worker)
 	if err.Reason == pool.Deadline {
 		b.timedOut()
 		return
@@ -104,7 +103,7 @@ func (b *responseBody) failed(err *pool.Error) {
 	s.Info.Set(err.Flag())
 	s.Info.Details = err.Details(streaminfo.DetailResetAfter)
 	s.Stage, s.Because = "upstream", err.String()
-	r.cluster.ReportFailure(r.host, false)
+	r.blame(err.Reason)
 }
 
 func (b *responseBody) timedOut() {

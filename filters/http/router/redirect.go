@@ -56,6 +56,11 @@ func (r *router) target(policy *route.InternalRedirect) (*route.Route, bool) {
 		r.stats.PassthroughInternalRedirectTooManyRedirects.Inc(w)
 		return nil, false
 	}
+	if scheme == "https" { // a constant: the location goes with the response
+		scheme = "https"
+	} else {
+		scheme = "http"
+	}
 	ours := "http"
 	if s.Conn.Info.TLS != nil {
 		ours = "https"
@@ -92,7 +97,7 @@ func (r *router) target(policy *route.InternalRedirect) (*route.Route, bool) {
 	if h.Method != oldMethod {
 		r.send.drop(h)
 	}
-	h.AddField(header.Field{Name: "x-envoy-original-url", Value: h.KeepString(oldScheme + "://" + oldHost + oldPath)})
+	h.Set("x-envoy-original-url", h.KeepString(oldScheme+"://"+oldHost+oldPath))
 	r.followed.followed++
 	r.followed.routes = append(r.followed.routes, to)
 	return to, true

@@ -15,18 +15,19 @@ import (
 
 // retryState is what is left of a request's retries.
 type retryState struct {
-	policy    *route.RetryPolicy
-	on        route.RetryOn
-	left      uint32
-	codes     []uint32
-	headers_  []string // of x-envoy-retriable-header-names
-	attempts  int
-	next      time.Duration // the upper bound of the next back-off
-	most      time.Duration
-	delay     time.Duration // before the next attempt
-	armed     bool          // a retry is under way: the breaker counts it
-	exhausted bool          // none was left when one was wanted
-	hosts     []*endpoint.Host
+	policy     *route.RetryPolicy
+	on         route.RetryOn
+	left       uint32
+	codes      []uint32
+	headers_   []string // of x-envoy-retriable-header-names
+	attempts   int
+	next       time.Duration // the upper bound of the next back-off
+	most       time.Duration
+	delay      time.Duration // before the next attempt
+	armed      bool          // a retry is under way: the breaker counts it
+	exhausted  bool          // none was left when one was wanted
+	hosts      []*endpoint.Host
+	priorities *priorities // nil: all alike
 }
 
 // begin finds what the route and a trusted client say of retries
@@ -198,9 +199,12 @@ func (t *retryState) finished(r *router, success bool) {
 		return
 	}
 	t.armed = false
-	r.cluster.Breakers(r.options.High).Retries.Dec()
+	r.cluster.Breakers(r.route.HighPriority).Retries.Dec()
 	if success {
 		r.cluster.Stats().RqRetrySuccess.Inc(r.s.Worker)
+		for _, v := range r.virtual {
+			v.Success.Inc(r.s.Worker)
+		}
 	}
 }
 
@@ -209,6 +213,9 @@ func (t *retryState) arm(r *router) bool {
 	st, w := r.cluster.Stats(), r.s.Worker
 	if t.left == 0 {
 		st.RqRetryLimitExceeded.Inc(w)
+		for _, v := range r.virtual {
+			v.LimitExceeded.Inc(w)
+		}
 		t.exhausted = true
 		r.s.Info.Set(flagRetries)
 		return false
@@ -218,18 +225,24 @@ func (t *retryState) arm(r *router) bool {
 		return false
 	}
 	t.left--
-	b := r.cluster.Breakers(r.options.High)
-	if !b.CanRetry() {
+	high := r.route.HighPriority
+	if !r.cluster.CanRetry(high) {
 		st.RqRetryOverflow.Inc(w)
+		for _, v := range r.virtual {
+			v.Overflow.Inc(w)
+		}
 		r.s.Info.Set(flagOverflow)
 		return false
 	}
 	if n := r.ctx.Runtime.Uint(runtime.UseHTTPRetry, 100); n < 100 && rand.Uint64N(100) >= n {
 		return false
 	}
-	b.Retries.Inc()
+	r.cluster.Breakers(high).Retries.Inc()
 	t.armed = true
 	st.RqRetry.Inc(w)
+	for _, v := range r.virtual {
+		v.Retry.Inc(w)
+	}
 	t.backOff(r)
 	if r.host != nil {
 		t.hosts = append(t.hosts, r.host)

@@ -50,6 +50,8 @@ type shared struct {
 	ctx   *filter.Context
 	stats Stats
 	pool  sync.Pool
+
+	virtuals virtuals
 }
 
 // Build gives the router life.
@@ -57,6 +59,8 @@ func (c *config) Build(ctx *filter.Context) (filter.HTTPFactory, error) {
 	sh := &shared{c: c, ctx: ctx}
 	scope := ctx.RootScope(trimDot(ctx.StatPrefix))
 	stats.Bind(scope, &sh.stats)
+	sh.virtuals.store = ctx.Stats
+	ctx.OnClose(sh.virtuals.close)
 	sh.pool.New = func() any { return &router{shared: sh} }
 	return func(*filter.Stream) filter.HTTP { return sh.pool.Get().(*router) }, nil
 }
@@ -75,6 +79,7 @@ type router struct {
 	s       *filter.Stream
 	route   *route.Route
 	cluster *cluster.Cluster
+	spec    *cluster.Spec // the cluster's
 	times   timeouts
 	retry   retryState
 	send    sender
@@ -83,10 +88,11 @@ type router struct {
 	// The current attempt.
 	up       pool.Stream
 	host     *endpoint.Host
-	began    time.Time // the attempt
-	counted  bool      // the breaker for requests counts it
-	options  pool.Options
-	attempts int
+	owner    *cluster.Cluster // host's: cluster, but for an aggregate
+	began    time.Time        // the attempt
+	counted  bool             // the breaker for requests counts it
+	virtual  []*virtual       // what the request is counted in besides its cluster
+	pending  bool             // the host's success is known with the trailers (gRPC)
 	followed redirectState
 	cookies  []string // set-cookie of hash policies
 	shadows  shadows
@@ -135,10 +141,10 @@ func (r *router) OnStreamComplete(s *filter.Stream) {
 
 func (r *router) release() {
 	sh := r.shared
-	send, body, cookies := r.send.reset(), r.body, r.cookies[:0]
-	*r = router{shared: sh, send: send, cookies: cookies}
-	body.reset()
-	r.body = body
+	kept, cookies, virtual, hosts := r.send.kept[:0], r.cookies[:0], r.virtual[:0], r.retry.hosts[:0]
+	clear(hosts[:cap(hosts)])
+	*r = router{shared: sh, cookies: cookies, virtual: virtual}
+	r.send.kept, r.retry.hosts = kept, hosts
 	sh.pool.Put(r)
 }
 

@@ -35,10 +35,6 @@ type sender struct {
 	trailers *header.Map // guarded by mu, of the body
 }
 
-func (d *sender) reset() sender {
-	return sender{kept: d.kept[:0]}
-}
-
 // start sends the request on the current attempt's stream.
 func (d *sender) start(r *router) *pool.Error {
 	s := r.s
@@ -49,6 +45,7 @@ func (d *sender) start(r *router) *pool.Error {
 	}
 	if d.body == nil {
 		d.markComplete(time.Time{})
+		r.shadows.send(r)
 		return r.up.SendHeaders(&s.Request.Map, true)
 	}
 	if d.pumping {
@@ -78,6 +75,7 @@ func (d *sender) inline(b filter.CompleteBody) *pool.Error {
 			d.ended = true
 			d.trailers = b.Trailers()
 			d.markComplete(time.Time{})
+			d.r.shadows.send(d.r)
 			return d.finishInline(up, &s.Request.Map, sent, pending)
 		}
 		d.store(p)
@@ -201,6 +199,7 @@ func (d *sender) finished() {
 	d.ended = true
 	d.trailers = d.body.Trailers()
 	d.markComplete(time.Time{})
+	d.r.shadows.send(d.r)
 	up := d.target
 	if up == nil {
 		return
@@ -284,12 +283,26 @@ func (d *sender) stop() {
 	}
 	d.pumping = false
 	d.stopped.Store(true)
-	_ = d.body.Close()
-	if !d.done() && d.r.up != nil {
+	if d.done() {
+		// The body is at its end: what is left to the pump is at most one write.
+		grace := time.NewTimer(endGrace)
+		defer grace.Stop()
+		select {
+		case <-d.pumped:
+			return
+		case <-grace.C:
+		}
+	} else {
+		_ = d.body.Close()
+	}
+	if d.r.up != nil {
 		d.r.up.Cancel()
 	}
 	<-d.pumped
 }
+
+// endGrace is how long an upstream that has answered in full may take for the end of the request.
+const endGrace = 20 * time.Millisecond
 
 // bodyError is why the request's body did not end well, or nil.
 func (d *sender) bodyError() error {

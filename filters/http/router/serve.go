@@ -55,8 +55,10 @@ func (r *router) findCluster() bool {
 		s.SendLocalReply(r.route.Action.ClusterNotFoundCode, "", streaminfo.DetailClusterNotFound, flagNoCluster)
 		return false
 	}
+	r.belongs()
 	c := r.cluster.Config()
-	s.Info.ClusterName, s.Info.ClusterStatName, s.Info.ClusterMetadata = c.Name, c.StatName(), c.Metadata
+	r.spec = r.cluster.Spec()
+	s.Info.ClusterName, s.Info.ClusterStatName, s.Info.ClusterMetadata = c.Name, c.StatName(), r.spec.Metadata
 	return true
 }
 
@@ -72,7 +74,6 @@ func (r *router) prepare() bool {
 	}
 	r.route.FinalizeRequest(h, &s.Info, r.c.suppress)
 	r.retry.begin(r)
-	r.options = r.poolOptions()
 	r.pick()
 	r.shadows.begin(r)
 	return true
@@ -103,13 +104,26 @@ func (r *router) available() bool {
 		r.reply(503, "maintenance mode", streaminfo.DetailMaintenanceMode, flagOverflow, true)
 		return false
 	}
-	if r.cluster.DropOverload(s.Random) {
+	if category, drop, all := r.cluster.Drop(s.Random); drop {
 		r.chargeCode(503)
-		s.Stage, s.Because = "cluster", "the endpoints' policy asks for load to be dropped (drop_overloads)"
-		r.reply(503, "drop overload", streaminfo.DetailDropOverload, streaminfo.DropOverload, true)
+		s.Stage, s.Because = "cluster", "the endpoints' policy asks for load to be dropped (drop_overloads, category "+strconv.Quote(category)+")"
+		r.dropped(all)
 		return false
 	}
 	return true
+}
+
+// dropped answers a request that drop_overloads has chosen; all tells that it chooses every one.
+func (r *router) dropped(all bool) {
+	name, body, details, flag := "x-envoy-drop-overload", "drop overload", streaminfo.DetailDropOverload, streaminfo.DropOverload
+	if all {
+		name, body, details, flag = "x-envoy-unconditional-drop-overload", "unconditional drop overload", streaminfo.DetailUnconditionalDropOverload, streaminfo.UnconditionalDropOverload
+	}
+	r.s.LocalReply(filter.LocalReply{Code: 503, Body: body, Details: details, Flag: flag, GRPCStatus: -1, Modify: func(h *header.Map) {
+		if !r.c.suppress {
+			h.AddField(header.Field{Name: name, Value: "true"})
+		}
+	}})
 }
 
 // reply is a local reply of the router's, with what it adds to one.

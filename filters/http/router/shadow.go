@@ -19,6 +19,7 @@ type shadows struct {
 	policies []*route.MirrorPolicy
 	// head is the request as it goes upstream; the mirrors' own, since the stream's is reused.
 	head *header.Map
+	sent bool
 }
 
 // begin picks the mirrors that this request is in the share of.
@@ -41,11 +42,13 @@ func (m *shadows) begin(r *router) {
 
 func (m *shadows) any() bool { return len(m.policies) > 0 }
 
-// send sends the copies, if all of the request is there. It is called when the stream is over.
+// send sends the copies, once the request has been received to its end: on the stream's goroutine, or the
+// pump's under its lock.
 func (m *shadows) send(r *router) {
-	if !m.any() || !r.send.done() {
+	if !m.any() || m.sent {
 		return
 	}
+	m.sent = true
 	if r.send.over {
 		r.cluster.Stats().RetryOrShadowAbandoned.Inc(r.s.Worker)
 		return
@@ -61,6 +64,9 @@ func (m *shadows) send(r *router) {
 		s.info.Start, s.info.Protocol = time.Now(), r.s.Info.Protocol
 		s.conn = r.s.Conn.Info
 		s.info.Conn = &s.conn
+		// A request of ours: from within, by way of this machine.
+		s.head.SetID(header.XEnvoyInternal, "true")
+		s.head.AppendID(header.XForwardedFor, r.ctx.LocalAddress, ", ")
 		p.Finalize(&s.head, &s.info)
 		s.pick = lb.Context{Headers: &s.head, Info: &s.info, Worker: r.s.Worker, Conn: &s.conn, Random: r.s.Random, OriginalDst: s.conn.Local}
 		// Owned by itself: ends with its answer, or its timeout.
@@ -87,19 +93,22 @@ func (s *shadow) run() {
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 	}
 	defer cancel()
-	w, st := s.pick.Worker, s.cluster.Stats()
+	w := s.pick.Worker
 	h := s.cluster.Pick(&s.pick)
 	if h == nil {
-		st.CxNoneHealthy.Inc(w)
 		return
 	}
-	p := s.cluster.Pool(h, pool.Options{Protocol: s.cluster.Protocol(s.info.Protocol == streaminfo.HTTP2)})
+	owner := s.cluster.Owner(h)
+	p := owner.Pool(h, owner.PoolOptions(h, s.info.Protocol, false, &s.conn))
+	if p == nil {
+		return
+	}
 	up := p.Ready(w)
 	for {
 		if up == nil {
 			var err *pool.Error
 			if up, err = p.NewStream(ctx, w); err != nil {
-				s.cluster.Charge(w, 503, false, false)
+				s.cluster.CountResponse(w, cluster.Response{Status: 503})
 				return
 			}
 		}
@@ -113,7 +122,7 @@ func (s *shadow) run() {
 		if err != nil {
 			status = 503
 		}
-		s.cluster.Charge(w, status, false, false)
+		s.cluster.CountResponse(w, cluster.Response{Status: status, Host: h})
 		return
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pillion-proxy/pillion/dataplane/endpoint"
 	"github.com/pillion-proxy/pillion/dataplane/filter"
 	"github.com/pillion-proxy/pillion/dataplane/header"
 	"github.com/pillion-proxy/pillion/dataplane/route"
@@ -150,7 +151,7 @@ func (r *router) due() (d time.Time, which expired) {
 	if !r.s.MaxDuration.IsZero() {
 		at(r.s.MaxDuration, durationExpired)
 	}
-	if most := r.cluster.Config().MaxStreamDuration; most > 0 {
+	if most := r.spec.HTTP.MaxStreamDuration; most > 0 {
 		at(r.began.Add(most), upstreamDurationExpired)
 	}
 	return d, which
@@ -181,6 +182,9 @@ func (r *router) timeout(which expired) (done bool) {
 	switch which {
 	case globalExpired:
 		st.RqTimeout.Inc(w)
+		for _, v := range r.virtual {
+			v.Timeout.Inc(w)
+		}
 		r.hostTimeout()
 		s.Because = "route timeout of " + r.times.global.String() + " passed"
 		r.timeoutReply(streaminfo.DetailResponseTimeout, flagTimeout)
@@ -245,6 +249,6 @@ func (r *router) timeoutReply(details string, f streaminfo.Flag) {
 func (r *router) hostTimeout() {
 	if r.host != nil {
 		r.host.Stats.RqTimeout.Inc()
-		r.cluster.ReportTimeout(r.host)
+		r.host.PutResult(endpoint.LocalTimeout)
 	}
 }

@@ -24,7 +24,7 @@ func (c *Config) Build(ctx *filter.Context) (filter.NetworkFactory, error) {
 	m.http1.Stats = &http1.Stats{}
 	stats.Bind(ctx.RootScope("http1"), m.http1.Stats)
 	m.streams = &sync.Pool{New: func() any { return new(filter.Stream) }}
-	m.forward.local = localAddress(false)
+	m.forward.local = ctx.LocalAddress
 	if err := m.bindRoutes(ctx); err != nil {
 		return nil, err
 	}
@@ -49,6 +49,11 @@ func (c *Config) Build(ctx *filter.Context) (filter.NetworkFactory, error) {
 func (m *manager) bindRoutes(ctx *filter.Context) error {
 	if m.c.rds != nil {
 		m.routes = ctx.Routes.Handle(m.c.rds.Name)
+		if ctx.Subscribed != nil {
+			scope := ctx.Stats.Scope("http." + m.c.statPrefix + ".rds." + m.c.rds.Name)
+			ctx.OnClose(scope.Close)
+			ctx.Subscribed(m.c.rds.TypeURL, m.c.rds.Name, scope)
+		}
 		return nil
 	}
 	if m.c.table == nil {

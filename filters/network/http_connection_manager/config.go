@@ -207,7 +207,7 @@ func (c *Config) parseCodec(p *hcmpb.HttpConnectionManager, _ filter.Parsers) er
 func (c *Config) parseRoutes(p *hcmpb.HttpConnectionManager, ps filter.Parsers) error {
 	switch r := p.GetRouteSpecifier().(type) {
 	case *hcmpb.HttpConnectionManager_RouteConfig:
-		t, err := route.Compile(r.RouteConfig, route.Options{PerFilter: ps.PerRoute})
+		t, err := route.Compile(r.RouteConfig, ps.Routes(true))
 		c.table = t
 		return err
 	case *hcmpb.HttpConnectionManager_Rds:

@@ -155,11 +155,11 @@ func (c *Config) parseUpgrades(p *hcmpb.HttpConnectionManager, ps filter.Parsers
 	return nil
 }
 
-func (c *Config) parseObservability(p *hcmpb.HttpConnectionManager, _ filter.Parsers) (err error) {
-	if c.logs, err = accesslog.Compile(p.GetAccessLog(), accesslog.Options{}); err != nil {
+func (c *Config) parseObservability(p *hcmpb.HttpConnectionManager, ps filter.Parsers) (err error) {
+	if c.logs, err = accesslog.Compile(p.GetAccessLog(), ps.Logs()); err != nil {
 		return err
 	}
-	if c.localReply, err = accesslog.CompileLocalReply(p.GetLocalReplyConfig(), accesslog.Options{}); err != nil {
+	if c.localReply, err = accesslog.CompileLocalReply(p.GetLocalReplyConfig(), ps.Logs()); err != nil {
 		return err
 	}
 	t := p.GetTracing()

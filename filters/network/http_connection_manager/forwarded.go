@@ -1,7 +1,6 @@
 package hcm
 
 import (
-	"net"
 	"net/netip"
 	"strings"
 
@@ -149,23 +148,4 @@ func lastOf(xff string, skip int) (netip.Addr, bool) {
 	}
 	a, err := netip.ParseAddr(xff)
 	return a.Unmap(), err == nil
-}
-
-// localAddress is the address of this machine's first interface that is up, of the wanted family:
-// what --local-address-ip-version asks for.
-func localAddress(v6 bool) string {
-	addrs, err := net.InterfaceAddrs()
-	if err == nil {
-		for _, a := range addrs {
-			ipn, ok := a.(*net.IPNet)
-			if !ok || ipn.IP.IsLoopback() || ipn.IP.IsLinkLocalUnicast() || (ipn.IP.To4() == nil) != v6 {
-				continue
-			}
-			return ipn.IP.String()
-		}
-	}
-	if v6 {
-		return "::1"
-	}
-	return "127.0.0.1"
 }

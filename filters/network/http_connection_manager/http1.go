@@ -242,8 +242,9 @@ func (c *http1Conn) Headers(s *filter.Stream, end bool) error {
 	if c.codec.CloseDelimited(h) {
 		c.close = true
 	}
-	if !upgraded && !c.codec.BodyDone() && !c.codec.BodyBuffered() {
-		// The rest of the request cannot be told from a next one.
+	if !upgraded && !c.codec.BodyDone() && (s.Response.Local || !c.codec.BodyBuffered()) {
+		// Answered before the end of the request: the client may still be sending it. As Envoy does it, a
+		// reply of our own does not look whether the end has come already.
 		c.close = true
 		c.m.stats.RqResponseBeforeRqComplete.Inc(c.conn.Worker)
 	}

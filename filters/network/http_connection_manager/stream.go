@@ -52,8 +52,13 @@ func (m *manager) run(s *filter.Stream, r responder) {
 	m.respond(s, r)
 }
 
-// answer sends a local reply that was made before the filters: they get to see it on its way out.
+// answer sends a local reply that was made before the filters: they get to see it on its way out. Of
+// HTTP/1 it ends the connection, as in Envoy, to which the request is not complete then.
 func (m *manager) answer(s *filter.Stream, r responder) {
+	if c, ok := r.(*http1Conn); ok && !c.close {
+		c.close = true
+		m.stats.RqResponseBeforeRqComplete.Inc(s.Worker)
+	}
 	m.chain.Answer(s)
 	m.respond(s, r)
 }

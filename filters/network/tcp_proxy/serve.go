@@ -10,6 +10,7 @@ import (
 
 	"github.com/pillion-proxy/pillion/dataplane/accesslog"
 	"github.com/pillion-proxy/pillion/dataplane/cluster"
+	"github.com/pillion-proxy/pillion/dataplane/endpoint"
 	"github.com/pillion-proxy/pillion/dataplane/filter"
 	"github.com/pillion-proxy/pillion/dataplane/formatter"
 	"github.com/pillion-proxy/pillion/dataplane/lb"
@@ -59,7 +60,7 @@ func (s *session) connect() bool {
 		return false
 	}
 	cfg := s.cluster.Config()
-	s.info.ClusterName, s.info.ClusterStatName, s.info.ClusterMetadata = cfg.Name, cfg.StatName(), cfg.Metadata
+	s.info.ClusterName, s.info.ClusterStatName, s.info.ClusterMetadata = cfg.Name, cfg.StatName(), s.cluster.Spec().Metadata
 	p := &s.pick
 	p.Info, p.Worker, p.Conn, p.Criteria, p.OriginalDst, p.Random = &s.info, s.conn.Worker, &s.conn.Info, to.criteria, s.conn.Info.Local, rand.Uint64()
 	if s.c.hashSource {
@@ -82,25 +83,25 @@ func hashOf(a netip.AddrPort) uint64 { return xxhash.Sum64String(a.Addr().Unmap(
 func (s *session) attempt() (done, ok bool) {
 	h := s.cluster.Pick(&s.pick)
 	if h == nil {
-		s.cluster.Stats().CxNoneHealthy.Inc(s.conn.Worker)
 		s.info.Set(streaminfo.NoHealthyUpstream)
 		s.because = "no healthy host in cluster " + s.info.ClusterName
 		return true, false
 	}
 	s.info.Upstream = streaminfo.Upstream{}
 	h.Fill(&s.info.Upstream)
+	owner := s.cluster.Owner(h)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.conn.OnHangup(nil)
 	if !s.end.IsZero() {
 		cancel()
 		ctx, cancel = context.WithDeadline(context.Background(), s.end)
 	}
-	up, err := s.cluster.DialTCP(ctx, h, s.conn.Worker, &s.conn.Info)
+	up, err := owner.Dial(ctx, h, owner.PoolOptions(h, s.info.Protocol, false, &s.conn.Info), s.conn.Worker)
 	cancel()
 	if err == nil {
 		s.up = up
 		up.Info(&s.info.Upstream)
-		s.cluster.ReportConnected(h)
+		h.PutResult(endpoint.ConnectSuccessFinal)
 		return true, true
 	}
 	s.because = err.String()
@@ -109,7 +110,7 @@ func (s *session) attempt() (done, ok bool) {
 	if err.Reason == pool.Overflow {
 		return true, false
 	}
-	s.cluster.ReportFailure(h, true)
+	h.PutResult(endpoint.ConnectFailed)
 	return false, false
 }
 

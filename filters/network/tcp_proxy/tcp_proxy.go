@@ -41,7 +41,7 @@ type weighted struct {
 	criteria *lb.Criteria
 }
 
-func parse(p *tcppb.TcpProxy, _ filter.Parsers) (filter.NetworkConfig, error) {
+func parse(p *tcppb.TcpProxy, ps filter.Parsers) (filter.NetworkConfig, error) {
 	if err := refused(p); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func parse(p *tcppb.TcpProxy, _ filter.Parsers) (filter.NetworkConfig, error) {
 		c.hashSource = true
 	}
 	var err error
-	c.logs, err = accesslog.Compile(p.GetAccessLog(), accesslog.Options{})
+	c.logs, err = accesslog.Compile(p.GetAccessLog(), ps.Logs())
 	return c, err
 }
 
